@@ -1,12 +1,50 @@
-"""Configuration: TOML files become checked, frozen structs; a bad key is reported by its path."""
+"""Configuration: TOML files become checked, frozen structs; a bad key is reported by its path.
+
+A cells file::
+
+    horizon_s = 10                 # over which MOS is judged; default 10
+    [class_weight]                 # default 1.0 each
+    voip = 1.5
+    [tier.gold]
+    weight = 2.0
+    floor_mos = 3.5                # optional promise
+    [[cell]]
+    name = "busy"
+    capacity_down = "20 Mbit/s"    # one of the two capacities is needed
+    capacity_up = "6 Mbit/s"
+    [[cell.subscriber]]
+    name = "ana"
+    addresses = ["10.45.0.2", "2001:db8:1::/64"]
+    tier = "gold"                  # optional
+    weight = 1.0                   # optional, multiplies the tier's
+    efficiency_down = "40 Mbit/s"  # optional: the rate it would get alone; default the cell's capacity
+"""
 
 from __future__ import annotations
 
+import difflib
+import ipaddress
+import math
+import re
+import tomllib
+from collections.abc import Iterator
 from enum import IntEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, TypeAlias
 
 import msgspec
+
+from qoe.errors import ConfigError
+from qoe.schema import CLASS_NAMES
+
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_RATE: Final = re.compile(
+    r"\s*(?P<number>[^\sA-Za-z]+(?:[eE][-+]?\d+)?)\s*(?P<prefix>[kKmMgGtT]?)(?P<unit>[A-Za-z/]*)\s*"
+)
+_RATE_UNITS: Final = ("", "bit/s", "bits/s", "bps", "b/s", "bit", "bit/sec")
+_RATE_SCALE: Final = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
+_RATE_HELP: Final = "write a rate as 20 Mbit/s, 20M or 2e7 (bits per second)"
 
 
 class Direction(IntEnum):
@@ -17,11 +55,80 @@ class Direction(IntEnum):
 
 
 class Rate(float):
-    """A rate in bit/s, written in a file as a number or as text such as ``20 Mbit/s``."""
+    """A rate in bit/s; a file gives it as a number or as text such as ``20 Mbit/s``."""
+
+
+def parse_rate(value: str | float) -> float:
+    """Read a rate.
+
+    Parameters
+    ----------
+    value : str or float
+        ``20 Mbit/s``, ``20Mbps``, ``20 Mb/s``, ``20M`` or a number of bits per second. SI prefixes k, M, G
+        and T mean powers of 1000, in either case.
+
+    Returns
+    -------
+    float
+        Bit/s, positive and finite.
+
+    Raises
+    ------
+    ConfigError
+        When `value` is no rate, is not positive, or counts bytes.
+    """
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ConfigError(f"{value!r} is not a rate: {_RATE_HELP}")
+    bps = _rate_of_text(value) if isinstance(value, str) else float(value)
+    if not (math.isfinite(bps) and bps > 0):
+        raise ConfigError(f"a rate must be positive and finite, not {value!r}: {_RATE_HELP}")
+    return bps
+
+
+def _rate_of_text(text: str) -> float:
+    parts = _RATE.fullmatch(text)
+    if parts is None:
+        raise ConfigError(f"{text!r} is not a rate: {_RATE_HELP}")
+    unit = parts["unit"]
+    if unit.startswith("B"):
+        raise ConfigError(f"{text!r} counts bytes: {_RATE_HELP}")
+    if unit.lower() not in _RATE_UNITS:
+        raise ConfigError(f"{text!r} has the unknown unit {parts['prefix'] + unit!r}: {_RATE_HELP}")
+    try:
+        return float(parts["number"]) * _RATE_SCALE[parts["prefix"].lower()]
+    except ValueError:
+        raise ConfigError(f"{text!r} is not a rate: {_RATE_HELP}") from None
+
+
+def _require(condition: bool, message: str) -> None:
+    """Raise what msgspec turns into an error with the path of the struct at fault."""
+    if not condition:
+        raise ValueError(message)
+
+
+def _require_positive(name: str, value: float | None) -> None:
+    _require(
+        value is None or (math.isfinite(value) and value > 0),
+        f"{name} must be positive and finite, not {value}",
+    )
 
 
 class Subscriber(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Who is served: ``[[cell.subscriber]]``."""
+    """Who is served: ``[[cell.subscriber]]``.
+
+    Attributes
+    ----------
+    name : str
+        Unique in the file.
+    addresses : tuple of str
+        IPv4 or IPv6 addresses and prefixes; at least one.
+    tier : str
+        Name of a ``[tier.NAME]``; empty for none.
+    weight : float
+        Positive; multiplies the tier's.
+    efficiency_down_bps, efficiency_up_bps : Rate, optional
+        The rate this subscriber would get if it had the cell alone; None: the cell's capacity.
+    """
 
     name: str
     addresses: tuple[str, ...]
@@ -30,42 +137,274 @@ class Subscriber(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     efficiency_down_bps: Rate | None = msgspec.field(name="efficiency_down", default=None)
     efficiency_up_bps: Rate | None = msgspec.field(name="efficiency_up", default=None)
 
+    def __post_init__(self) -> None:
+        _require(bool(self.name), "name must not be empty")
+        _require(bool(self.addresses), f"subscriber {self.name!r} needs at least one address")
+        list(self.networks())  # raises at one that is none
+        _require_positive("weight", self.weight)
+        _require_positive("efficiency_down", self.efficiency_down_bps)
+        _require_positive("efficiency_up", self.efficiency_up_bps)
+
+    def networks(self) -> Iterator[Network]:
+        """Give the addresses as prefixes; raises ValueError at one that is none."""
+        for address in self.addresses:
+            try:
+                yield ipaddress.ip_network(address)
+            except ValueError as error:
+                hint = (
+                    "write the prefix without host bits"
+                    if "host bits" in str(error)
+                    else "write 10.45.0.2 or 2001:db8::/64"
+                )
+                raise ValueError(f"{address!r} is not an IP address or prefix: {hint}") from None
+
 
 class Tier(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a group of subscribers is promised: ``[tier.NAME]``."""
+    """What a group of subscribers is promised: ``[tier.NAME]``.
+
+    Attributes
+    ----------
+    weight : float
+        Positive.
+    floor_mos : float, optional
+        The MOS, 1 to 5, that its bearers are not to fall below.
+    """
 
     weight: float = 1.0
     floor_mos: float | None = None
 
+    def __post_init__(self) -> None:
+        _require_positive("weight", self.weight)
+        _require(
+            self.floor_mos is None or 1 <= self.floor_mos <= 5,
+            f"floor_mos must be 1 to 5, not {self.floor_mos}",
+        )
+
 
 class Cell(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What shares a capacity: ``[[cell]]``."""
+    """What shares a capacity: ``[[cell]]``.
+
+    Attributes
+    ----------
+    name : str
+        Unique in the file.
+    capacity_down_bps, capacity_up_bps : Rate, optional
+        At least one is given; a direction without one is observed and not optimised against a known limit.
+    subscribers : tuple of Subscriber
+    """
 
     name: str
     capacity_down_bps: Rate | None = msgspec.field(name="capacity_down", default=None)
     capacity_up_bps: Rate | None = msgspec.field(name="capacity_up", default=None)
     subscribers: tuple[Subscriber, ...] = msgspec.field(name="subscriber", default=())
 
+    def __post_init__(self) -> None:
+        _require(bool(self.name), "name must not be empty")
+        known = self.capacity_down_bps is not None or self.capacity_up_bps is not None
+        _require(known, f"cell {self.name!r} needs capacity_down or capacity_up")
+        _require_positive("capacity_down", self.capacity_down_bps)
+        _require_positive("capacity_up", self.capacity_up_bps)
+
 
 class CellsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A whole cells file."""
+    """A whole cells file, checked: names are unique, tiers exist, no address is in two cells.
 
-    horizon_s: float = 10.0
-    class_weights: dict[str, float] = msgspec.field(name="class_weight", default_factory=dict)
+    Attributes
+    ----------
+    cells : tuple of Cell
+        At least one.
+    tiers : dict of str to Tier
+    class_weights : dict of str to float
+        By name of the application class; a class not named weighs 1.
+    horizon_s : float
+        Seconds over which MOS is judged.
+
+    Raises
+    ------
+    ConfigError
+        When cells contradict one another.
+    """
+
+    cells: tuple[Cell, ...] = msgspec.field(name="cell")
     tiers: dict[str, Tier] = msgspec.field(name="tier", default_factory=dict)
-    cells: tuple[Cell, ...] = msgspec.field(name="cell", default=())
+    class_weights: dict[str, float] = msgspec.field(name="class_weight", default_factory=dict)
+    horizon_s: float = 10.0
+
+    def __post_init__(self) -> None:
+        _require_positive("horizon_s", self.horizon_s)
+        if not self.cells:
+            raise ConfigError("at least one [[cell]] is needed", "$.cell")
+        for name, weight in self.class_weights.items():
+            if name not in CLASS_NAMES:
+                raise ConfigError(
+                    f"unknown class; {_suggestion(name, CLASS_NAMES)}", f"$.class_weight.{name}"
+                )
+            if not (math.isfinite(weight) and weight > 0):
+                raise ConfigError(f"must be positive and finite, not {weight}", f"$.class_weight.{name}")
+        _check_names(self)
+        _check_prefixes(self)
+
+    def subscribers(self) -> Iterator[tuple[int, int, Subscriber]]:
+        """Give every subscriber with the index of its cell and its own within the cell."""
+        for i, cell in enumerate(self.cells):
+            for j, subscriber in enumerate(cell.subscribers):
+                yield i, j, subscriber
+
+
+def _check_names(config: CellsConfig) -> None:
+    cells: set[str] = set()
+    for i, cell in enumerate(config.cells):
+        if cell.name in cells:
+            raise ConfigError(
+                f"a second cell is named {cell.name!r}; give each its own name", f"$.cell[{i}].name"
+            )
+        cells.add(cell.name)
+    seen: dict[str, str] = {}
+    for i, j, subscriber in config.subscribers():
+        path = f"$.cell[{i}].subscriber[{j}]"
+        if subscriber.name in seen:
+            where = seen[subscriber.name]
+            raise ConfigError(
+                f"subscriber {subscriber.name!r} is already at {where}; keep one", f"{path}.name"
+            )
+        seen[subscriber.name] = path
+        if subscriber.tier and subscriber.tier not in config.tiers:
+            hint = _suggestion(subscriber.tier, tuple(config.tiers)) or f"add [tier.{subscriber.tier}]"
+            raise ConfigError(f"no tier {subscriber.tier!r}; {hint}", f"{path}.tier")
+
+
+def _check_prefixes(config: CellsConfig) -> None:
+    """Refuse an address that two cells claim, or two subscribers alike.
+
+    Prefixes are nested or apart, so in order of first address, widest first, every prefix is compared
+    with those that still enclose it. Within one cell the longest prefix wins, as in routing.
+    """
+    entries = sorted(
+        (network.version, int(network.network_address), network.prefixlen, i, j)
+        for i, j, subscriber in config.subscribers()
+        for network in subscriber.networks()
+    )
+    enclosing: list[tuple[int, int, int, int, int]] = []
+    for entry in entries:
+        version, first, length, i, j = entry
+        bits = 32 if version == 4 else 128
+        enclosing = [
+            e for e in enclosing if e[0] == version and first >> (bits - e[2]) == e[1] >> (bits - e[2])
+        ]
+        for _, _, outer_length, k, m in enclosing:
+            if k != i or (length == outer_length and m != j):
+                here, there = config.cells[i].subscribers[j], config.cells[k].subscribers[m]
+                raise ConfigError(
+                    f"an address of {here.name!r} is also {there.name!r}'s in cell {config.cells[k].name!r};"
+                    " keep each address in one cell",
+                    f"$.cell[{i}].subscriber[{j}].addresses",
+                )
+        enclosing.append(entry)
+
+
+def _suggestion(word: str, known: tuple[str, ...]) -> str:
+    close = difflib.get_close_matches(word, known, n=1)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"known: {', '.join(known)}" if known else ""
 
 
 def load_cells(path: str | Path) -> CellsConfig:
-    """Read and check a cells file; raises ConfigError with the file and the key's path."""
-    raise NotImplementedError
+    """Read and check a cells file.
+
+    Parameters
+    ----------
+    path : str or Path
+        A TOML file; its format stands at the head of this module.
+
+    Returns
+    -------
+    CellsConfig
+
+    Raises
+    ------
+    ConfigError
+        When the file cannot be read, is not TOML (with the line) or says what cannot be (with the key's path,
+        such as ``cells.toml: $.cell[0].subscriber[2].adress``).
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", str(path)) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"not UTF-8 at byte {error.start}: save it as UTF-8", str(path)) from None
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"not TOML: {error}", str(path)) from None
+    try:
+        return decode(raw)
+    except ConfigError as error:
+        message = str(error).removeprefix(f"{error.path}: ")
+        raise ConfigError(message, f"{path}: {error.path}") from None
 
 
-def parse_rate(value: str | float) -> float:
-    """Bit/s from ``20 Mbit/s``, ``20M``, ``20Mbps`` or a number; raises ConfigError."""
-    raise NotImplementedError
+def decode(raw: dict[str, Any]) -> CellsConfig:
+    """Check what a TOML parser returned.
+
+    Parameters
+    ----------
+    raw : dict
+        The file as dicts and lists.
+
+    Returns
+    -------
+    CellsConfig
+
+    Raises
+    ------
+    ConfigError
+        With the path of the key at fault.
+    """
+    named: tuple[tuple[str, Any], ...] = (("tier", Tier), ("class_weight", float))
+    for key, kind in named:  # msgspec's paths leave out the keys of a dict: "$.tier[...]"
+        table = raw.get(key)
+        if isinstance(table, dict):
+            for name, value in table.items():
+                _convert(value, kind, f"$.{key}.{name}")
+    config: CellsConfig = _convert(raw, CellsConfig, "$")
+    return config
 
 
-def decode(raw: Any) -> CellsConfig:
-    """Check what a TOML parser returned."""
-    raise NotImplementedError
+def _convert(value: Any, kind: Any, path: str) -> Any:
+    try:
+        return msgspec.convert(value, kind, dec_hook=_dec_hook)
+    except msgspec.ValidationError as error:
+        message, _, below = str(error).partition(" - at `$")
+        raise _config_error(message, path + below.rstrip("`")) from None
+
+
+def _dec_hook(kind: type, value: Any) -> Any:
+    if kind is Rate:
+        try:
+            return Rate(parse_rate(value))
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+    raise NotImplementedError(kind)
+
+
+def _config_error(message: str, path: str) -> ConfigError:
+    unknown = re.fullmatch(r"Object contains unknown field `(.*)`", message, re.DOTALL)
+    if unknown:
+        return ConfigError(f"unknown key; {_suggestion(unknown[1], _keys_at(path))}", f"{path}.{unknown[1]}")
+    missing = re.fullmatch(r"Object missing required field `(.*)`", message)
+    if missing:
+        return ConfigError(f"the key {missing[1]!r} is missing", path)
+    return ConfigError(message, path)
+
+
+def _keys_at(path: str) -> tuple[str, ...]:
+    """Give the keys that the table at `path` may hold."""
+    kind: type[msgspec.Struct] = CellsConfig
+    if ".subscriber[" in path:
+        kind = Subscriber
+    elif path.startswith("$.cell["):
+        kind = Cell
+    elif path.startswith("$.tier."):
+        kind = Tier
+    return kind.__struct_encode_fields__
