@@ -216,6 +216,21 @@ DECISION_DTYPE: Final = np.dtype(
 )
 """One traced decision of the classifier (``struct qoe_decision``)."""
 
+VERDICT_DTYPE: Final = np.dtype(
+    [
+        ("flow_id", "u8"),
+        ("confidence", "f4"),
+        ("evidence", "u4"),
+        ("app_class", "u1"),
+        ("state", "u1"),
+        ("direction", "u1"),
+        ("status", "u1"),
+        ("reserved", "u4"),
+    ],
+    align=True,
+)
+"""What the kernel says of one packet's flow (``struct qoe_verdict``)."""
+
 PACKET_DTYPE: Final = np.dtype(
     [
         ("offset", "u8"),

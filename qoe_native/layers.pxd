@@ -61,3 +61,80 @@ cdef struct Headers:            # the innermost flow's headers
     # Only filled when fragment or carried say so. Later pieces of either datagram belong to this flow.
     FragmentKey piece
     FragmentKey carrier
+
+cdef enum Layer:                # above every enum qoe_packet_status
+    ETHERNET = 32
+    ETHERTYPE                   # Cursor.next holds the type
+    MPLS
+    PPPOE
+    PPP
+    IEEE80211
+    IP                          # IPv4 or IPv6, by the version nibble
+    IPV4
+    IPV6
+    TCP
+    UDP
+    OTHER_PROTOCOL              # Headers.protocol says which
+    GRE
+    VXLAN
+    VXLAN_GPE
+    GENEVE
+    GTPU
+
+cdef enum Enclosure:            # what Cursor.enclosed holds
+    NOT_ENCLOSED = 0
+    CERTAIN = 1                 # the IP protocol number says that there is a tunnel
+    GUESSED = 2                 # only a UDP port does: what is inside must look right
+
+cdef struct Cursor:
+    const uint8_t *at
+    const uint8_t *end          # of the captured bytes of the packet that is being read
+    uint32_t left               # bytes from `at` to that packet's end by the length fields; >= end - at
+    uint16_t next               # the EtherType to read
+    uint8_t enclosed            # enum Enclosure of the tunnel that was entered last
+    bint cut                    # the capture kept less than the wire carried
+    Headers *enclosing          # the tunnel's own flow, for when there is none inside
+
+
+cdef inline uint32_t available(const Cursor *c) noexcept nogil:
+    return <uint32_t> (c.end - c.at)
+
+
+cdef inline void skip(Cursor *c, uint32_t n) noexcept nogil:
+    """Steps over `n` bytes; the caller has seen that they are available."""
+    c.at += n
+    c.left -= n
+
+
+cdef inline void limit(Cursor *c, uint32_t length) noexcept nogil:
+    """Ends the packet `length` bytes from the cursor: what follows is padding or a trailer."""
+    if length < available(c):
+        c.end = c.at + length
+    c.left = length
+
+
+cdef inline void add_context(Headers *h, uint32_t value) noexcept nogil:
+    """Mixes one more identifier into the flow's context; the order counts, 0 stays for "none"."""
+    cdef uint32_t mixed = (h.context ^ value) * <uint32_t> 0x9E3779B1
+    h.context = (mixed ^ (mixed >> 15)) | 1
+
+
+cdef inline void set_payload(const Cursor *c, Headers *h, uint32_t header_bytes) noexcept nogil:
+    """Everything after `header_bytes` at the cursor is the flow's payload."""
+    cdef uint32_t captured = available(c)
+    if header_bytes < c.left:
+        h.payload_len = c.left - header_bytes
+    if header_bytes < captured:
+        h.payload = c.at + header_bytes
+        h.payload_captured = captured - header_bytes
+
+
+cdef inline void enter_tunnel(Cursor *c, Headers *h, uint32_t tunnel_bit, Enclosure enclosed) noexcept nogil:
+    """Keeps the tunnel's own flow aside and starts that of the packet inside."""
+    c.enclosing[0] = h[0]
+    c.enclosed = enclosed
+    if h.fragment == FIRST_PIECE and not h.carried:
+        h.carrier = h.piece
+        h.carried = 1
+    memset(h, 0, <char *> &h.tunnel - <char *> h)
+    h.tunnel |= tunnel_bit

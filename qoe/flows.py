@@ -1,0 +1,253 @@
+"""The packet kernel as Python sees it: an engine, and the flows that it hands out."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from qoe.errors import EngineError, ModelError
+from qoe.schema import CHUNK_DTYPE, DECISION_DTYPE, FLOW_DTYPE, VERDICT_DTYPE, Burst, RecordArray
+from qoe_native import engine as _native
+
+if TYPE_CHECKING:
+    from qoe_native.engine import CaptureReader
+
+Status = Literal["more", "until", "export", "end", "error"]
+
+IDLE_TIMEOUT_S: Final = 120.0
+ACTIVE_TIMEOUT_S: Final = 1800.0
+DEFAULT_MODEL: Final = "default"
+_SNAPSHOT_PIECE: Final = 4096
+
+
+def load_model(model: str | Path | None = DEFAULT_MODEL) -> bytes | None:
+    """Bytes of a classifier file.
+
+    Parameters
+    ----------
+    model : str or Path or None
+        A path; ``"default"`` for the model that ships with qoe; None for no model at all: framing and
+        ports alone then decide.
+
+    Returns
+    -------
+    bytes or None
+
+    Raises
+    ------
+    ModelError
+        The file cannot be read. (Whether its content is sound is checked by the engine.)
+    """
+    if model is None:
+        return None
+    try:
+        if model == DEFAULT_MODEL:
+            return (resources.files("qoe_native.models") / "flows.qoemodel").read_bytes()
+        return Path(model).read_bytes()
+    except OSError as error:
+        raise ModelError(
+            f"{model}: cannot read the model: {error.strerror or error}; make one with 'qoe train'"
+        ) from None
+
+
+class Engine:
+    """Decodes packets, tracks flows, measures and classifies them. One engine a thread.
+
+    Parameters
+    ----------
+    max_flows : int, optional
+        Live flows at once; 0 for the default, 1,048,576. All memory is reserved here, and taken from
+        the system as flows come.
+    idle_timeout_s, active_timeout_s : float, optional
+        A flow ends after this long without a packet, or in all; 0 never splits a flow.
+    seed : int, optional
+        Of the flow hash; 0 takes one from the system's random source.
+    options : int, optional
+        `qoe.schema.Option` bits.
+    model : str or Path or bytes or None, optional
+        The classifier: a path, a file's bytes, ``"default"``, or None.
+    min_confidence : float, optional
+        A verdict below it stays unknown; 0 for the model's own.
+
+    Raises
+    ------
+    ModelError
+        The model is unreadable, damaged or made for other features.
+    EngineError
+        A parameter is out of range, or there is no memory for the tables.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_flows: int = 0,
+        idle_timeout_s: float = IDLE_TIMEOUT_S,
+        active_timeout_s: float = ACTIVE_TIMEOUT_S,
+        seed: int = 0,
+        options: int = 0,
+        model: str | Path | bytes | None = DEFAULT_MODEL,
+        min_confidence: float = 0.0,
+    ) -> None:
+        data = model if isinstance(model, bytes) else load_model(model)
+        try:
+            self._engine = _native.Engine(
+                max_flows=max_flows,
+                idle_timeout_ns=_nanoseconds("idle_timeout_s", idle_timeout_s),
+                active_timeout_ns=_nanoseconds("active_timeout_s", active_timeout_s),
+                seed=seed,
+                options=int(options),
+                min_confidence=min_confidence,
+                model=data,
+            )
+        except (MemoryError, OverflowError) as error:
+            raise EngineError(f"max_flows={max_flows}: {error}", -2) from None
+        except ValueError as error:
+            if "model" in str(error):
+                name = "model bytes" if isinstance(model, bytes) else model
+                raise ModelError(f"{name}: {error}; make one with 'qoe train'") from None
+            raise EngineError(f"max_flows={max_flows}: {error}") from None
+
+    @property
+    def now_ns(self) -> int:
+        """Time of the newest packet, or of the last `advance`."""
+        return self._engine.now_ns
+
+    @property
+    def n_live(self) -> int:
+        """Flows that are being tracked."""
+        return self._engine.n_live
+
+    @property
+    def n_ended(self) -> int:
+        """Flows that ended and wait for `export`."""
+        return self._engine.n_ended
+
+    def process(self, burst: Burst) -> RecordArray:
+        """Take a burst of packets.
+
+        Returns
+        -------
+        ndarray of VERDICT_DTYPE, shape (n_packets,)
+            One verdict a packet.
+
+        Raises
+        ------
+        EngineError
+            A packet lies outside the burst's bytes.
+        """
+        verdicts = np.empty(len(burst.packets), VERDICT_DTYPE)
+        try:
+            self._engine.process(burst.data, _raw(burst.packets), _raw(verdicts))
+        except ValueError as error:
+            raise EngineError(str(error)) from None
+        return verdicts
+
+    def consume(self, reader: CaptureReader, until_ns: int = 0) -> Status:
+        """Take packets straight out of a capture reader's window, without the GIL.
+
+        Parameters
+        ----------
+        reader : CaptureReader
+            Of `qoe.capture.Source.reader`.
+        until_ns : int, optional
+            Stop before the first packet at or after this time; 0 for no limit.
+
+        Returns
+        -------
+        str
+            Why it stopped: ``more`` (the window is used up: fill it), ``until``, ``export`` (many ended
+            flows or decisions wait: fetch them), ``end`` or ``error`` (of the capture; what came before
+            it stands).
+        """
+        return self._engine.consume(reader, until_ns)
+
+    def snapshot(self, since_ns: int = 0) -> RecordArray:
+        """Live flows with a packet at or after `since_ns`, as FLOW_DTYPE records."""
+        pieces, cursor, n = [], 0, _SNAPSHOT_PIECE
+        while n == _SNAPSHOT_PIECE:
+            piece = np.empty(_SNAPSHOT_PIECE, FLOW_DTYPE)
+            n, cursor = self._engine.snapshot(_raw(piece), since_ns, cursor)
+            pieces.append(piece[:n])
+        return np.concatenate(pieces)
+
+    def export(self) -> RecordArray:
+        """Flows that ended since the last call, as FLOW_DTYPE records."""
+        flows = np.empty(self.n_ended, FLOW_DTYPE)
+        return flows[: self._engine.export(_raw(flows))]
+
+    def advance(self, now_ns: int) -> int:
+        """Set the clock and end what is idle by it; returns how many flows ended."""
+        return self._engine.advance(now_ns)
+
+    def flush(self, n: int = 2**31 - 1) -> int:
+        """End up to `n` live flows; returns how many ended."""
+        return self._engine.flush(n)
+
+    def chunks(self) -> RecordArray:
+        """Responses that ended since the last call, as CHUNK_DTYPE records."""
+        chunks = np.empty(self._engine.n_chunks(), CHUNK_DTYPE)
+        return chunks[: self._engine.chunks(_raw(chunks))]
+
+    def decisions(self) -> RecordArray:
+        """Traced decisions since the last call (`Option.TRACE_FEATURES`), as DECISION_DTYPE records."""
+        decisions = np.empty(self._engine.n_decisions(), DECISION_DTYPE)
+        return decisions[: self._engine.decisions(_raw(decisions))]
+
+    def counters(self) -> dict[str, int]:
+        """Packets, bytes, malformed packets by reason, flows by fate, and what overflowed."""
+        return self._engine.counters()
+
+    def set_weights(self, bearer: npt.NDArray[np.uint32], weight: npt.NDArray[np.float32]) -> None:
+        """Hand scheduler weights to the data plane, by the host's bearer numbers."""
+        try:
+            self._engine.set_weights(bearer, weight)
+        except ValueError as error:
+            raise EngineError(str(error)) from None
+
+    def get_weight(self, bearer: int) -> float:
+        """Scheduler weight of a bearer; 1 where none was set."""
+        return self._engine.get_weight(bearer)
+
+
+def address_texts(flows: RecordArray, *, source: bool) -> tuple[bytes, npt.NDArray[np.int32]]:
+    """Text of the source (or destination) address of every flow.
+
+    Parameters
+    ----------
+    flows : ndarray of FLOW_DTYPE, shape (n_flows,)
+    source : bool
+        True for `src`, False for `dst`.
+
+    Returns
+    -------
+    text : bytes
+        All addresses, one after another, ASCII.
+    offsets : ndarray of int32, shape (n_flows + 1,)
+        Where each begins: the layout of an Arrow string array.
+    """
+    text, offsets = _native.format_addresses(_raw(flows), source)
+    return text, np.frombuffer(offsets, np.int32)
+
+
+def addresses(flows: RecordArray) -> tuple[list[str], list[str]]:
+    """Source and destination addresses of flows as text."""
+    sides = []
+    for source in (True, False):
+        text, offsets = address_texts(flows, source=source)
+        whole = text.decode("ascii")
+        sides.append([whole[a:b] for a, b in zip(offsets[:-1], offsets[1:], strict=True)])
+    return sides[0], sides[1]
+
+
+def _raw(records: RecordArray) -> npt.NDArray[np.uint8]:
+    return np.ascontiguousarray(records).view(np.uint8)
+
+
+def _nanoseconds(name: str, seconds: float) -> int:
+    if not 0 <= seconds < 9e9:
+        raise EngineError(f"{name}={seconds}: give seconds from 0 (never) up")
+    return round(seconds * 1e9)

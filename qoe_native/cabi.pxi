@@ -1,0 +1,279 @@
+# The functions of qoe.h. No Python object, no interpreter.
+
+cdef enum:
+    DEFAULT_FLOWS = 1 << 20
+    MAX_FLOWS = 1 << 30
+    DEFAULT_FRAGMENTS = 4096
+    DEFAULT_RING = 65536
+    N_WEIGHTS = 1 << 17            # slots; half of them can be used
+
+
+cdef inline uint64_t power_of_two(uint64_t n) noexcept nogil:
+    cdef uint64_t p = 1
+    while p < n:
+        p *= 2
+    return p
+
+
+cdef inline uint64_t index_bytes(const Table *t) noexcept nogil:
+    return (t.mask + 1) * sizeof(uint64_t)
+
+
+cdef int take_memory(qoe_engine *e) noexcept nogil:
+    cdef:
+        Table *t = &e.table
+        qoe_config *c = &e.config
+    t.max_flows = c.max_flows
+    t.n_records = c.max_flows + c.max_flows // 16 + 1024      # the rest hold ended flows until exported
+    t.mask = power_of_two(2 * <uint64_t> t.n_records) - 1
+    t.max_extensions = c.max_extensions
+    e.fragment_mask = <uint32_t> power_of_two(c.max_fragments) - 1
+    e.weight_mask = N_WEIGHTS - 1
+    t.index = <uint64_t *> qoe_map(index_bytes(t))
+    t.flows = <Flow *> qoe_map(sizeof(Flow) * <uint64_t> t.n_records)
+    t.extensions = <Extension *> qoe_map(sizeof(Extension) * <uint64_t> t.max_extensions)
+    e.fragments = <Fragment *> calloc(<uint64_t> e.fragment_mask + 1, sizeof(Fragment))
+    e.chunks = <qoe_chunk *> qoe_map(sizeof(qoe_chunk) * <uint64_t> c.max_chunks)
+    e.weights = <uint64_t *> qoe_map(N_WEIGHTS * sizeof(uint64_t))
+    if c.options & QOE_TRACE_FEATURES:
+        e.decisions = <qoe_decision *> qoe_map(sizeof(qoe_decision) * <uint64_t> c.max_decisions)
+        if e.decisions == NULL:
+            return QOE_ENOMEM
+    if t.index == NULL or t.flows == NULL or t.extensions == NULL or e.fragments == NULL or e.chunks == NULL \
+            or e.weights == NULL:
+        return QOE_ENOMEM
+    return QOE_OK
+
+
+cdef inline void set_defaults(qoe_config *c) noexcept nogil:
+    if c.max_flows == 0:
+        c.max_flows = DEFAULT_FLOWS
+    if c.max_extensions == 0:
+        c.max_extensions = c.max_flows // 4 + 1
+    if c.max_fragments == 0:
+        c.max_fragments = DEFAULT_FRAGMENTS
+    if c.max_chunks == 0:
+        c.max_chunks = DEFAULT_RING
+    if c.max_decisions == 0:
+        c.max_decisions = DEFAULT_RING
+    if c.seed == 0:
+        c.seed = qoe_random_seed()
+
+
+cdef public int qoe_engine_create(qoe_engine **out, const qoe_config *config) noexcept nogil:
+    cdef:
+        qoe_engine *e
+        int code, i
+    if out == NULL or config == NULL:
+        return QOE_EINVAL
+    out[0] = NULL
+    if config.struct_size != sizeof(qoe_config):
+        return QOE_EVERSION
+    if config.max_flows > MAX_FLOWS or config.max_extensions > MAX_FLOWS or config.max_fragments > MAX_FLOWS \
+            or config.max_chunks > MAX_FLOWS or config.max_decisions > MAX_FLOWS \
+            or not isfinite(config.min_confidence):
+        return QOE_EINVAL
+    e = <qoe_engine *> calloc(1, sizeof(qoe_engine))
+    if e == NULL:
+        return QOE_ENOMEM
+    e.config = config[0]
+    e.config.model = NULL                         # the caller's bytes are copied below, not kept
+    set_defaults(&e.config)
+    code = forest_load(&e.forest, config.model, config.model_bytes,
+                       crc32(<const uint8_t *> QOE_FEATURE_NAMES, text_bytes(QOE_FEATURE_NAMES)))
+    if code == QOE_OK:
+        code = take_memory(e)
+    if code != QOE_OK:
+        qoe_engine_destroy(e)
+        return code
+    if e.config.min_confidence <= 0:
+        e.config.min_confidence = e.forest.header.min_confidence if e.forest.header.n_trees else 0.5
+    for i in range(4):
+        e.table.seed[i] = qoe_mum(e.config.seed + <uint64_t> i * 0x9E3779B97F4A7C15ULL, 0xD6E8FEB86659FD93ULL) | 1
+    e.table.next_id = 1
+    e.table.free_head = e.table.ended_head = e.table.ended_tail = NONE
+    e.table.hand = NONE                           # one before the first record
+    e.table.free_extension = NONE
+    out[0] = e
+    return QOE_OK
+
+
+cdef inline uint64_t text_bytes(const char *text) noexcept nogil:
+    cdef uint64_t n = 0
+    while text[n] != 0:
+        n += 1
+    return n
+
+
+cdef public void qoe_engine_destroy(qoe_engine *engine) noexcept nogil:
+    cdef Table *t
+    if engine == NULL:
+        return
+    t = &engine.table
+    qoe_unmap(t.index, index_bytes(t))
+    qoe_unmap(t.flows, sizeof(Flow) * <uint64_t> t.n_records)
+    qoe_unmap(t.extensions, sizeof(Extension) * <uint64_t> t.max_extensions)
+    free(engine.fragments)
+    qoe_unmap(engine.chunks, sizeof(qoe_chunk) * <uint64_t> engine.config.max_chunks)
+    qoe_unmap(engine.decisions, sizeof(qoe_decision) * <uint64_t> engine.config.max_decisions)
+    qoe_unmap(engine.weights, N_WEIGHTS * sizeof(uint64_t))
+    free(engine.forest.memory)
+    free(engine)
+
+
+cdef public int qoe_engine_process_burst(qoe_engine *engine, const qoe_packet *packets, uint32_t n,
+                                         qoe_verdict *out) noexcept nogil:
+    cdef uint32_t at = 0, piece
+    if engine == NULL or (packets == NULL and n) or n > 0x7FFFFFFF:
+        return QOE_EINVAL
+    while at < n:
+        piece = n - at if n - at < BURST else BURST
+        take_burst(engine, packets + at, piece, out + at if out != NULL else NULL)
+        at += piece
+    return <int> n
+
+
+cdef public int qoe_engine_snapshot(qoe_engine *engine, qoe_flow *out, uint32_t capacity, uint64_t since_ns,
+                                    uint64_t *cursor) noexcept nogil:
+    cdef:
+        Table *t
+        Flow *f
+        uint32_t n = 0
+    if engine == NULL or out == NULL or cursor == NULL:
+        return QOE_EINVAL
+    t = &engine.table
+    while cursor[0] < t.high_water and n < capacity:
+        f = &t.flows[cursor[0]]
+        cursor[0] += 1
+        if f.life == RECORD_LIVE and last_seen(f) >= since_ns:
+            export_flow(t, f, &out[n])
+            n += 1
+    return <int> n
+
+
+cdef public int qoe_engine_export(qoe_engine *engine, qoe_flow *out, uint32_t capacity) noexcept nogil:
+    cdef uint32_t n = 0, record
+    if engine == NULL or (out == NULL and capacity):
+        return QOE_EINVAL
+    while n < capacity and engine.table.n_ended:
+        record = pop_ended(&engine.table)
+        export_flow(&engine.table, &engine.table.flows[record], &out[n])
+        release_record(&engine.table, record)
+        n += 1
+    return <int> n
+
+
+cdef public int qoe_engine_advance(qoe_engine *engine, uint64_t now_ns) noexcept nogil:
+    if engine == NULL:
+        return QOE_EINVAL
+    engine.now_ns = now_ns
+    return <int> age(engine, engine.table.high_water)
+
+
+cdef public int qoe_engine_flush(qoe_engine *engine, uint32_t n) noexcept nogil:
+    cdef:
+        Table *t
+        uint32_t i, ended = 0
+    if engine == NULL:
+        return QOE_EINVAL
+    t = &engine.table
+    for i in range(t.high_water):
+        if ended == n or t.n_live == 0:
+            break
+        t.hand = t.hand + 1 if t.hand + 1 < t.high_water else 0
+        if t.flows[t.hand].life == RECORD_LIVE:
+            end_flow(engine, t.hand, QOE_FLUSHED)
+            ended += 1
+    return <int> ended
+
+
+cdef public int qoe_engine_chunks(qoe_engine *engine, qoe_chunk *out, uint32_t capacity) noexcept nogil:
+    cdef uint32_t n = 0
+    if engine == NULL or (out == NULL and capacity):
+        return QOE_EINVAL
+    while n < capacity and engine.chunk_tail < engine.chunk_head:
+        out[n] = engine.chunks[engine.chunk_tail % engine.config.max_chunks]
+        engine.chunk_tail += 1
+        n += 1
+    return <int> n
+
+
+cdef public int qoe_engine_decisions(qoe_engine *engine, qoe_decision *out, uint32_t capacity) noexcept nogil:
+    cdef uint32_t n = 0
+    if engine == NULL or (out == NULL and capacity):
+        return QOE_EINVAL
+    while n < capacity and engine.decision_tail < engine.decision_head:
+        out[n] = engine.decisions[engine.decision_tail % engine.config.max_decisions]
+        engine.decision_tail += 1
+        n += 1
+    return <int> n
+
+
+cdef public int qoe_engine_counters(const qoe_engine *engine, qoe_counters *out) noexcept nogil:
+    if engine == NULL or out == NULL:
+        return QOE_EINVAL
+    out[0] = engine.counters
+    return QOE_OK
+
+
+cdef inline uint32_t weight_slot(const qoe_engine *e, uint32_t bearer) noexcept nogil:
+    # where a bearer's weight is, or the empty slot where it would be
+    cdef uint32_t slot = <uint32_t> (qoe_mum(bearer + 1, 0x9E3779B97F4A7C15ULL)) & e.weight_mask
+    while e.weights[slot] != 0 and <uint32_t> (e.weights[slot] >> 32) != bearer + 1:
+        slot = (slot + 1) & e.weight_mask
+    return slot
+
+
+cdef public int qoe_engine_set_weights(qoe_engine *engine, const uint32_t *bearer, const float *weight,
+                                       uint32_t n) noexcept nogil:
+    # One aligned 8-byte store a bearer: a reader sees the old weight or the new one, nothing between.
+    cdef:
+        uint32_t i, slot, bits
+    if engine == NULL or ((bearer == NULL or weight == NULL) and n):
+        return QOE_EINVAL
+    for i in range(n):
+        if bearer[i] == 0xFFFFFFFF or not isfinite(weight[i]) or weight[i] < 0:
+            return QOE_EINVAL
+    for i in range(n):
+        slot = weight_slot(engine, bearer[i])
+        if engine.weights[slot] == 0:
+            if engine.n_weights >= N_WEIGHTS // 2:
+                return QOE_ENOMEM
+            engine.n_weights += 1
+        memcpy(&bits, &weight[i], 4)
+        engine.weights[slot] = <uint64_t> (bearer[i] + 1) << 32 | bits
+    return <int> n
+
+
+cdef public float qoe_engine_get_weight(const qoe_engine *engine, uint32_t bearer) noexcept nogil:
+    # 1 for a bearer that was given none: the weight of an equal
+    cdef:
+        uint64_t entry
+        uint32_t bits
+        float weight
+    if engine == NULL or bearer == 0xFFFFFFFF:
+        return 1
+    entry = engine.weights[weight_slot(engine, bearer)]
+    if entry == 0:
+        return 1
+    bits = <uint32_t> entry
+    memcpy(&weight, &bits, 4)
+    return weight
+
+
+cdef public const char *qoe_strerror(int code) noexcept nogil:
+    if code >= 0:
+        return b"success"
+    if code == QOE_EINVAL:
+        return b"an argument is NULL or out of range"
+    if code == QOE_ENOMEM:
+        return b"no memory for the tables asked for"
+    if code == QOE_EVERSION:
+        return b"qoe_config.struct_size is not this library's: rebuild the host with its qoe.h"
+    if code == QOE_EMODEL:
+        return b"the model is damaged, or made for another version's features"
+    return b"unknown error"
+
+
+cdef public uint32_t qoe_abi_version() noexcept nogil:
+    return QOE_ABI_VERSION

@@ -1,0 +1,41 @@
+"""The packet kernel: bursts in, verdicts and flow records out.
+
+The C functions of ``qoe.h`` are defined here and work without an interpreter; the classes below them are
+how Python calls the same code. What each stage does stands in the ``.pxd`` files, one a stage.
+"""
+from libc.math cimport isfinite
+from libc.stdint cimport int16_t, int32_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy, memset
+
+from qoe_native.abi cimport *
+from qoe_native.classify cimport decide
+from qoe_native.export cimport export_flow
+from qoe_native.features cimport count_packet
+from qoe_native.flowtable cimport *
+from qoe_native.forest cimport Forest, crc32, forest_load
+from qoe_native.headers cimport decode
+from qoe_native.intrin cimport be32, prefetch
+from qoe_native.layers cimport FIRST_PIECE, LATER_PIECE, FragmentKey, Headers
+from qoe_native.media cimport (
+    N_INSPECT, SYN, TCP, UDP, chunk_packet, close_chunk, is_rtp, rtp_packet, tcp_packet, tcp_signal, udp_signal,
+)
+
+
+cdef extern from "host.h" nogil:
+    const char *QOE_FEATURE_NAMES
+    const char *QOE_COMPILER
+    const char *QOE_INSTRUCTION_SET
+    int QOE_SANITIZED
+    void *qoe_map(uint64_t n_bytes)
+    void qoe_unmap(void *p, uint64_t n_bytes)
+    uint64_t qoe_random_seed()
+    const uint8_t *qoe_isolate(const uint8_t *data, uint32_t n)
+    void qoe_release(const uint8_t *data)
+    int address_text "qoe_address_text"(const uint8_t *address, int version, char *out)
+
+
+include "pipeline.pxi"
+include "cabi.pxi"
+include "reader.pxi"
+include "binding.pxi"

@@ -1,0 +1,114 @@
+/* What Cython cannot say for the flow table: a seeded 64-bit mix (multiply and fold), huge pages,
+ * a random seed, and, in a sanitizer build, a heap buffer of its own for every packet. */
+#ifndef QOE_HOST_H
+#define QOE_HOST_H
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <arpa/inet.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+
+static inline uint64_t qoe_mum(uint64_t a, uint64_t b)
+{
+    unsigned __int128 product = (unsigned __int128)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+static inline uint64_t qoe_load64(const void *p)
+{
+    uint64_t value;
+    memcpy(&value, p, 8);
+    return value;
+}
+
+/* Zeroed memory on huge pages where the kernel gives them; pages are taken when first touched. */
+static inline void *qoe_map(uint64_t n_bytes)
+{
+    void *p = mmap(NULL, n_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED)
+        return NULL;
+#ifdef MADV_HUGEPAGE
+    if (n_bytes >= (4u << 20))
+        (void)madvise(p, n_bytes, MADV_HUGEPAGE);
+#endif
+    return p;
+}
+
+static inline void qoe_unmap(void *p, uint64_t n_bytes)
+{
+    if (p)
+        munmap(p, n_bytes);
+}
+
+static inline uint64_t qoe_random_seed(void)
+{
+    uint64_t seed = 0;
+    while (getrandom(&seed, sizeof seed, 0) != (ssize_t)sizeof seed || seed == 0)
+        ;
+    return seed;
+}
+
+#ifdef QOE_ISOLATE_PACKETS
+#define QOE_SANITIZED 1
+static inline const uint8_t *qoe_isolate(const uint8_t *data, uint32_t n)
+{
+    uint8_t *copy = malloc(n ? n : 1);
+    if (copy && n)
+        memcpy(copy, data, n);
+    return copy;
+}
+static inline void qoe_release(const uint8_t *data) { free((void *)data); }
+#else
+#define QOE_SANITIZED 0
+static inline const uint8_t *qoe_isolate(const uint8_t *data, uint32_t n) { (void)n; return data; }
+static inline void qoe_release(const uint8_t *data) { (void)data; }
+#endif
+
+/* The text of an address at `out` (room for 46 bytes); returns its length without the closing NUL. */
+static inline int qoe_address_text(const uint8_t *address, int version, char *out)
+{
+    int i, n = 0;
+    if (version == 6)
+        return inet_ntop(AF_INET6, address, out, INET6_ADDRSTRLEN) ? (int)strlen(out) : 0;
+    for (i = 0; i < 4; i++) { /* by hand: four times as fast as inet_ntop */
+        int byte = address[i];
+        if (i)
+            out[n++] = '.';
+        if (byte >= 100)
+            out[n++] = (char)('0' + byte / 100);
+        if (byte >= 10)
+            out[n++] = (char)('0' + byte / 10 % 10);
+        out[n++] = (char)('0' + byte % 10);
+    }
+    return n;
+}
+
+#ifdef __clang__
+#define QOE_COMPILER __VERSION__
+#else
+#define QOE_COMPILER "GCC " __VERSION__
+#endif
+#if defined(__AVX2__)
+#define QOE_INSTRUCTION_SET "x86-64-v3"
+#elif defined(__x86_64__)
+#define QOE_INSTRUCTION_SET "x86-64"
+#elif defined(__aarch64__)
+#define QOE_INSTRUCTION_SET "armv8-a"
+#else
+#define QOE_INSTRUCTION_SET "generic"
+#endif
+
+/* The names of the classifier's features, in order; their CRC-32 is the schema a model is made for.
+ * A C string, since a host without an interpreter needs it too. */
+#define QOE_FEATURE_NAMES \
+    "n_packets_log\nduration_ms_log\nforward_packet_ratio\nforward_payload_ratio\nrate_log\npacket_rate_log\n" \
+    "forward_size_mean\nforward_size_std\nforward_iat_us_log\nforward_iat_cv\nforward_iat_max_us_log\nforward_payload_log\n" \
+    "reverse_size_mean\nreverse_size_std\nreverse_iat_us_log\nreverse_iat_cv\nreverse_iat_max_us_log\nreverse_payload_log\n" \
+    "forward_size_0\nforward_size_1\nforward_size_100\nforward_size_300\nforward_size_700\nforward_size_1200\n" \
+    "reverse_size_0\nreverse_size_1\nreverse_size_100\nreverse_size_300\nreverse_size_700\nreverse_size_1200\n" \
+    "gap_0\ngap_1\ngap_5\ngap_15\ngap_30\ngap_60\ngap_200\ngap_1000\n" \
+    "size_1\nsize_2\nsize_3\nsize_4\nsize_5\nsize_6\nsize_7\nsize_8\nsize_9\nsize_10\nsize_11\nsize_12\n" \
+    "first_gap_2\nfirst_gap_3\nfirst_gap_4\nfirst_gap_5\nfirst_gap_6\nfirst_gap_7\nfirst_gap_8\nfirst_gap_9\n" \
+    "is_tcp\nn_idle\nsaw_syn\nn_chunks_log\nchunk_bytes_log\nchunk_gap_ms_log"
+#endif

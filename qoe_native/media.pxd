@@ -1,0 +1,306 @@
+# What transport and media framing tell without decryption: TCP sequence and acknowledgement numbers,
+# RTP and RTCP, STUN, DTLS, QUIC long headers, TLS and HTTP openings; and the request-response rhythm
+# ("chunks") of players and browsers.
+from libc.math cimport fabs
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from qoe_native.abi cimport *
+from qoe_native.flowtable cimport Extension, Flow, RtpState, TcpState, NONE
+from qoe_native.intrin cimport be16, be32
+from qoe_native.layers cimport Headers
+
+
+cdef enum:
+    TCP = 6
+    UDP = 17
+    FIN = 1
+    SYN = 2
+    RST = 4
+    ACK = 16
+    RTP_PROBATION = 3              # packets in sequence before a source is believed
+    RTP_STRANGERS = 16             # packets of another source before it takes over
+    RTP_MAX_JUMP = 3000            # RFC 3550 appendix A.1, MAX_DROPOUT
+    RTP_NO_TYPE = 255
+    REORDER_NS = 3000000           # a late segment this soon after a hole is reordering, not retransmission
+    CHUNK_MIN_BYTES = 20000        # a response smaller than this is no chunk
+    TCP_REQUEST_BYTES = 80         # smaller uplink payloads are acknowledgements of HTTP/2 or TLS
+    UDP_REQUEST_BYTES = 300        # QUIC: smaller ones are acknowledgement frames
+    N_INSPECT = 8                  # packets of a flow whose payload is looked at for openings
+
+
+cdef inline bint is_rtp(const Headers *h) noexcept nogil:
+    # version 2, not an RTCP packet type (RFC 5761 section 4), header and CSRC list within the payload
+    cdef uint32_t kind
+    if h.payload_captured < 12 or h.payload_len < 13 or h.payload[0] >> 6 != 2:
+        return False
+    kind = h.payload[1] & 127
+    if 64 <= kind <= 95:
+        return False
+    return h.payload_len > 12 + 4 * <uint32_t> (h.payload[0] & 15)
+
+
+cdef inline bint is_quic_version(uint32_t version) noexcept nogil:
+    # RFC 9000, RFC 9369, IETF drafts, Google QUIC "Q0xx" and "T0xx", Facebook mvfst, version negotiation
+    return (version == 1 or version == 0x6B3343CF or (version >> 8) == 0xFF0000 or (version >> 24) == 0x51
+            or (version >> 24) == 0x54 or (version >> 8) == 0xFACEB0)
+
+
+cdef inline uint8_t udp_signal(const Headers *h) noexcept nogil:
+    # framing of one UDP payload, as enum qoe_signal; 0 when nothing is recognised
+    cdef:
+        const uint8_t *p = h.payload
+        uint32_t n = h.payload_captured
+    if n < 5:
+        return 0
+    if p[0] >> 6 == 2:
+        if n >= 8 and 192 <= p[1] <= 223 and (be16(p + 2) + 1) * 4 <= h.payload_len:
+            return QOE_SAW_RTCP
+        return 0
+    if n >= 20 and p[0] < 4 and be32(p + 4) == 0x2112A442 and be16(p + 2) + 20 <= h.payload_len:
+        return QOE_SAW_STUN
+    if n >= 13 and 20 <= p[0] <= 63 and p[1] == 0xFE and (p[2] == 0xFF or p[2] == 0xFD):
+        return QOE_SAW_DTLS
+    if p[0] & 0xC0 == 0xC0 and is_quic_version(be32(p + 1)):
+        return QOE_SAW_QUIC
+    if n >= 12 and (h.src_port == 53 or h.dst_port == 53 or h.src_port == 5353 or h.dst_port == 5353):
+        return QOE_SAW_DNS
+    return 0
+
+
+cdef inline uint8_t tcp_signal(const Headers *h) noexcept nogil:
+    cdef:
+        const uint8_t *p = h.payload
+        uint32_t n = h.payload_captured, word
+    if n < 5:
+        return 0
+    if 20 <= p[0] <= 23 and p[1] == 3 and p[2] <= 4:
+        return QOE_SAW_TLS
+    word = be32(p)
+    if word == 0x47455420 or word == 0x504F5354 or word == 0x48545450 or word == 0x50555420 \
+            or word == 0x48454144:      # "GET ", "POST", "HTTP", "PUT ", "HEAD"
+        return QOE_SAW_HTTP
+    return 0
+
+
+cdef inline uint32_t static_clock_hz(uint32_t payload_type) noexcept nogil:
+    # RFC 3551 tables 4 and 5; 0: dynamic or unassigned
+    if payload_type == 6:
+        return 16000
+    if payload_type == 10 or payload_type == 11:
+        return 44100
+    if payload_type == 16:
+        return 11025
+    if payload_type == 17:
+        return 22050
+    if payload_type == 14 or 25 <= payload_type <= 34:
+        return 90000
+    return 8000 if payload_type <= 18 else 0
+
+
+cdef inline uint32_t nearest_clock_hz(double measured) noexcept nogil:
+    # the usual clock within 4 % of what timestamps over arrival times show; 0 when none fits
+    cdef:
+        double[7] usual = [8000.0, 16000.0, 24000.0, 32000.0, 44100.0, 48000.0, 90000.0]
+        int i
+    for i in range(7):
+        if fabs(measured - usual[i]) < 0.04 * usual[i]:
+            return <uint32_t> usual[i]
+    return 0
+
+
+cdef inline void rtp_start(RtpState *r, const Headers *h, uint64_t ts_ns) noexcept nogil:
+    cdef uint8_t kind = h.payload[1] & 127
+    r.ssrc = be32(h.payload + 8)
+    r.payload_type = kind
+    r.clock_hz = static_clock_hz(kind)
+    r.extended_base = be16(h.payload + 2)
+    r.extended_max = r.extended_base
+    r.timestamp = be32(h.payload + 4)
+    r.first_timestamp = r.timestamp
+    r.arrival_ns = ts_ns
+    r.first_ns = ts_ns
+    r.received = 1
+    r.frames = 1
+    r.probation = RTP_PROBATION - 1
+    r.confirmed = 0
+    r.strangers = 0
+    r.loss_runs = 0
+    r.reordered = 0
+    r.jitter_us = 0
+
+
+cdef inline void rtp_clock(RtpState *r, const Headers *h, uint64_t ts_ns) noexcept nogil:
+    # Jitter needs the timestamp clock; dynamic payload types do not tell it, one second of packets does.
+    cdef:
+        uint32_t timestamp = be32(h.payload + 4)
+        double elapsed_s, ticks, gap_us
+        int32_t step = <int32_t> (timestamp - r.timestamp)
+    if r.clock_hz == 0 and ts_ns > r.first_ns + 1000000000ULL:
+        elapsed_s = <double> (ts_ns - r.first_ns) * 1e-9
+        ticks = <double> <int32_t> (timestamp - r.first_timestamp)
+        r.clock_hz = nearest_clock_hz(ticks / elapsed_s)
+    if r.clock_hz != 0:
+        gap_us = (<double> <int64_t> (ts_ns - r.arrival_ns)) * 1e-3 - 1e6 * <double> step / r.clock_hz
+        r.jitter_us += <float> ((fabs(gap_us) - r.jitter_us) / 16)
+    if step != 0:
+        r.frames += 1
+    r.timestamp = timestamp
+    r.arrival_ns = ts_ns
+
+
+cdef inline void rtp_packet(RtpState *r, const Headers *h, uint64_t ts_ns) noexcept nogil:
+    # one RTP packet of this direction (RFC 3550 appendix A.1)
+    cdef:
+        uint32_t sequence = be16(h.payload + 2)
+        uint32_t step
+    if r.received == 0:
+        rtp_start(r, h, ts_ns)
+        return
+    if be32(h.payload + 8) != r.ssrc:
+        r.strangers += 1
+        if not r.confirmed or r.strangers >= RTP_STRANGERS:
+            rtp_start(r, h, ts_ns)
+        return
+    r.strangers = 0
+    step = (sequence - r.extended_max) & 0xFFFF
+    if not r.confirmed:
+        if step != 1:
+            rtp_start(r, h, ts_ns)
+            return
+        r.probation -= 1
+        r.confirmed = r.probation == 0
+    if step == 0:
+        return                                    # a duplicate
+    if step < RTP_MAX_JUMP:
+        r.loss_runs += step > 1
+        r.extended_max += step
+        r.received += 1
+        rtp_clock(r, h, ts_ns)
+    elif step > 65536 - RTP_MAX_JUMP:
+        r.reordered += 1
+        r.received += 1
+    else:                                         # the source restarted
+        rtp_start(r, h, ts_ns)
+
+
+cdef inline uint32_t rtp_lost(const RtpState *r) noexcept nogil:
+    cdef uint32_t expected = r.extended_max - r.extended_base + 1
+    return expected - r.received if expected > r.received else 0
+
+
+cdef inline void rtt_sample(TcpState *s, int side, uint64_t ns) noexcept nogil:
+    cdef uint32_t us = <uint32_t> (ns // 1000) if ns < 60000000000ULL else 60000000
+    if us == 0:
+        us = 1
+    s.rtt_sum_us[side] += us
+    s.n_rtt[side] += 1
+    if s.rtt_min_us[side] == 0 or us < s.rtt_min_us[side]:
+        s.rtt_min_us[side] = us
+
+
+cdef inline void tcp_acknowledge(TcpState *s, const Headers *h, int other, uint64_t ts_ns) noexcept nogil:
+    if s.pending_ns[other] and <int32_t> (h.tcp_ack - s.pending_seq[other]) >= 0:
+        if ts_ns >= s.pending_ns[other]:
+            rtt_sample(s, other, ts_ns - s.pending_ns[other])
+        s.pending_ns[other] = 0
+
+
+cdef inline void tcp_segment(TcpState *s, Flow *f, const Headers *h, int way, uint64_t gap_ns,
+                             uint64_t ts_ns) noexcept nogil:
+    # sequence numbers of one direction: in order, a hole, a filled hole (reordering) or a retransmission
+    cdef:
+        uint32_t length = h.payload_len + ((h.tcp_flags & SYN) != 0) + ((h.tcp_flags & FIN) != 0)
+        uint32_t end = h.tcp_seq + length
+        int32_t ahead
+    if length == 0:
+        return
+    if not s.has_seq[way]:
+        s.has_seq[way] = 1
+        f.next_seq[way] = end
+        s.pending_seq[way] = end
+        s.pending_ns[way] = ts_ns
+        return
+    ahead = <int32_t> (h.tcp_seq - f.next_seq[way])
+    if ahead >= 0:
+        s.hole[way] = ahead > 0
+        f.next_seq[way] = end
+        if s.pending_ns[way] == 0:
+            s.pending_seq[way] = end
+            s.pending_ns[way] = ts_ns
+        return
+    if length == 1 and ahead == -1:
+        return                                    # a keep-alive
+    if s.hole[way] and gap_ns < REORDER_NS:
+        s.out_of_order[way] += 1
+    else:
+        s.retransmissions[way] += 1
+        s.pending_ns[way] = 0                     # Karn: no round trip from what was sent twice
+    if <int32_t> (end - f.next_seq[way]) > 0:
+        f.next_seq[way] = end
+
+
+cdef inline void tcp_packet(Flow *f, Extension *x, const Headers *h, int way, uint64_t gap_ns,
+                            uint64_t ts_ns) noexcept nogil:
+    cdef TcpState *s = &x.state.tcp
+    if h.tcp_flags & SYN and h.tcp_flags & ACK:
+        if s.syn_ack_ns == 0:
+            s.syn_ack_ns = ts_ns
+    elif h.tcp_flags & ACK and s.syn_ack_ns and x.handshake_rtt_us == 0 and way == 0 \
+            and not f.flags & QOE_MID_FLOW and ts_ns > f.first_ns:
+        x.handshake_rtt_us = <uint32_t> min((ts_ns - f.first_ns) // 1000 + 1, <uint64_t> 60000000)
+    if h.tcp_flags & ACK:
+        tcp_acknowledge(s, h, 1 - way, ts_ns)
+    if h.tcp_window == 0 and not h.tcp_flags & (SYN | RST) and s.zero_windows[way] < 65535:
+        s.zero_windows[way] += 1
+    tcp_segment(s, f, h, way, gap_ns, ts_ns)
+
+
+cdef inline int server_side(const Flow *f) noexcept nogil:
+    # who answers: the one who did not speak first, unless the first packet was itself an answer
+    return 0 if (f.tcp_flags[0] & (SYN | ACK)) == (SYN | ACK) and not f.tcp_flags[1] & SYN else 1
+
+
+cdef inline bint close_chunk(Flow *f, Extension *x, qoe_chunk *out) noexcept nogil:
+    # True when a response large enough to count has ended: `out` then holds it
+    cdef bint counts = x.chunk_bytes >= CHUNK_MIN_BYTES
+    if counts:
+        out.flow_id = f.flow_id
+        out.request_ns = x.request_ns if x.request_ns else x.chunk_first_ns
+        out.first_ns = x.chunk_first_ns
+        out.last_ns = x.chunk_last_ns
+        out.bytes = x.chunk_bytes
+        out.request_bytes = x.request_bytes
+        out.direction = server_side(f)
+        x.n_chunks += 1
+        x.chunk_sum += <double> x.chunk_bytes
+        x.chunk_sq += <double> x.chunk_bytes * <double> x.chunk_bytes
+        if x.n_chunks == 1:
+            x.first_chunk_ns = out.request_ns
+        x.last_chunk_ns = out.request_ns
+    x.chunk_bytes = 0
+    x.request_bytes = 0
+    x.request_ns = 0
+    return counts
+
+
+cdef inline bint chunk_packet(Flow *f, Extension *x, const Headers *h, int way, uint64_t ts_ns,
+                              qoe_chunk *out) noexcept nogil:
+    cdef:
+        uint32_t threshold = TCP_REQUEST_BYTES if f.protocol == TCP else UDP_REQUEST_BYTES
+        bint closed = False
+    if h.payload_len == 0:
+        return False
+    if way == server_side(f):
+        if x.chunk_bytes == 0:
+            x.chunk_first_ns = ts_ns
+        x.chunk_bytes += h.payload_len
+        x.chunk_last_ns = ts_ns
+        return False
+    if h.payload_len < threshold:
+        return False
+    if x.chunk_bytes:
+        closed = close_chunk(f, x, out)
+    if x.request_ns == 0:
+        x.request_ns = ts_ns
+    x.request_bytes += h.payload_len
+    return closed

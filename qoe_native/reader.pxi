@@ -1,0 +1,233 @@
+# CaptureReader, textually included by engine.pyx: capture.pxd's records in Python's hands.
+import numpy as np
+
+from libc.stdlib cimport calloc, free
+from libc.string cimport memmove
+
+from qoe_native.capture cimport *
+
+
+cdef tuple CAPTURE_STATUS = ("ready", "more", "until", "end", "error")
+cdef tuple CAPTURE_FORMAT = (None, "pcap", "pcapng")
+cdef dict CAPTURE_MISTAKE = {
+    CAPTURE_BAD_MAGIC: "this is neither pcap nor pcapng",
+    CAPTURE_BAD_VERSION: "a format version that is not known (pcap is 2.x, pcapng is 1.x)",
+    CAPTURE_BAD_LENGTH: "a record's length is impossible",
+    CAPTURE_BAD_TRAILER: "a block's length before and after it differ",
+    CAPTURE_BAD_BYTE_ORDER: "a section header has no byte-order mark",
+}
+
+
+cdef class CaptureReader:
+    """Packets out of the bytes of one pcap or pcapng capture, wherever these come from.
+
+    The reader owns one window of memory, whatever the length of the capture. Write bytes into
+    `space()`, tell `commit()` how many, take packets until `status` is "more", and so on; call
+    `finish()` when nothing follows. Not to be used from two threads at once.
+
+    Parameters
+    ----------
+    window_bytes : int
+        Size of the window, at least 524,288 (the longest block that is read as one piece).
+
+    Raises
+    ------
+    ValueError
+        `window_bytes` is too small.
+    """
+
+    cdef CaptureState state
+    cdef uint8_t *window
+    cdef uint64_t window_bytes
+    cdef object buffer
+
+    def __cinit__(self, window_bytes=1048576):
+        cdef uint8_t[::1] view
+        if window_bytes < CAPTURE_MAX_BLOCK:
+            raise ValueError(f"window_bytes is {window_bytes}; it must be {CAPTURE_MAX_BLOCK} or more")
+        self.buffer = view = np.empty(window_bytes, np.uint8)
+        self.window = &view[0]
+        self.window_bytes = window_bytes
+        self.state.window = self.window
+        self.state.status = CAPTURE_MORE
+        self.state.interfaces = <CaptureInterface *> calloc(CAPTURE_MAX_INTERFACES, sizeof(CaptureInterface))
+        if self.state.interfaces == NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        free(self.state.interfaces)
+
+    def space(self):
+        """Return where the next bytes go.
+
+        Moves what is not yet read to the front, so packets handed out in C before are void.
+
+        Returns
+        -------
+        memoryview
+            Writable, of at least one byte once `status` is "more".
+        """
+        cdef uint64_t left = self.state.end - self.state.pos
+        memmove(self.window, self.window + self.state.pos, left)
+        self.state.base += self.state.pos
+        self.state.pos = 0
+        self.state.end = left
+        return memoryview(self.buffer)[left:]
+
+    def commit(self, uint64_t n_bytes):
+        """Take `n_bytes` that were written to `space()`.
+
+        Raises
+        ------
+        ValueError
+            More than the space there is, or after `finish()`.
+        """
+        if n_bytes > self.window_bytes - self.state.end or self.state.eof:
+            raise ValueError(f"{n_bytes} bytes do not fit, or the capture was said to be finished")
+        self.state.end += n_bytes
+
+    def finish(self):
+        """Say that nothing follows what was committed."""
+        self.state.eof = True
+
+    def next_burst(self, uint32_t max_packets=256, uint64_t until_ns=0):
+        """Copy the next packets out of the window.
+
+        Parameters
+        ----------
+        max_packets : int
+            At most so many, 1 or more.
+        until_ns : int
+            Stop before the first packet of this time or later; 0 = no limit.
+
+        Returns
+        -------
+        data : ndarray of uint8, shape (n_bytes,)
+            The captured bytes, packet after packet.
+        packets : ndarray of uint8, shape (n_packets, 32)
+            Each row is one ``qoe.schema.PACKET_DTYPE``. No row: see `status`.
+
+        Raises
+        ------
+        ValueError
+            `max_packets` is 0.
+        """
+        if max_packets == 0:
+            raise ValueError("max_packets is 0; it must be 1 or more")
+        rows = np.empty((max_packets, sizeof(qoe_packet)), np.uint8)
+        cdef:
+            uint8_t[:, ::1] row_view = rows
+            qoe_packet *packets = <qoe_packet *> &row_view[0, 0]
+            uint64_t captured = self.state.captured_bytes
+            uint8_t[::1] data_view
+            uint32_t n
+        with nogil:
+            n = capture_next(&self.state, packets, max_packets, until_ns)
+        captured = self.state.captured_bytes - captured
+        data = np.empty(captured, np.uint8)
+        if captured:
+            data_view = data
+            with nogil:
+                copy_packets(packets, n, &data_view[0])
+        else:
+            row_view[:n, :8] = 0
+        return data, rows[:n]
+
+    @property
+    def status(self):
+        """Why the last call stopped.
+
+        "ready" (it filled its burst), "more" (read on), "until" (the next packet is not older than
+        asked), "end" or "error".
+        """
+        return CAPTURE_STATUS[self.state.status]
+
+    @property
+    def format(self):
+        """Return "pcap", "pcapng", or None before the first bytes are there."""
+        return CAPTURE_FORMAT[self.state.format]
+
+    @property
+    def offset_bytes(self):
+        """Bytes of the capture that were read into packets or passed over."""
+        return self.state.base + self.state.pos
+
+    @property
+    def truncated_at_bytes(self):
+        """Where the record begins within which the capture ends; None when it ends well."""
+        return self.state.truncated_at if self.state.truncated else None
+
+    @property
+    def error(self):
+        """What makes no sense and where, once `status` is "error"; else None."""
+        if self.state.status != CAPTURE_ERROR:
+            return None
+        return f"corrupt at byte {self.state.error_at:,}: {CAPTURE_MISTAKE[self.state.error]}"
+
+    def link_types(self):
+        """Return how many packets there were of each link type.
+
+        Returns
+        -------
+        dict of int to int
+            By LINKTYPE_ number of tcpdump.org; beyond 63 of them, 4,294,967,295 takes the rest.
+        """
+        return {self.state.link_type[i]: self.state.link_packets[i]
+                for i in range(self.state.n_links) if self.state.link_packets[i]}
+
+    def counters(self):
+        """Return what was read and passed over so far, by name."""
+        cdef CaptureState *s = &self.state
+        return {
+            "packets": s.packets,
+            "captured_bytes": s.captured_bytes,
+            "wire_bytes": s.wire_bytes,
+            "zero_length": s.zero_length,
+            "longer_than_wire": s.longer_than_wire,
+            "zero_clock": s.zero_clock,
+            "clock_overflow": s.clock_overflow,
+            "no_timestamp": s.no_timestamp,
+            "no_interface": s.no_interface,
+            "oversized": s.oversized,
+            "unknown_blocks": s.unknown_blocks,
+            "other_blocks": s.other_blocks,
+            "sections": s.sections,
+            "interfaces": s.n_interfaces_seen,
+            "truncated": int(s.truncated),
+        }
+
+    def warnings(self):
+        """Return, a line each, what the capture leaves to be desired; empty when nothing.
+
+        Returns
+        -------
+        list of str
+        """
+        cdef CaptureState *s = &self.state
+        said = [
+            (s.zero_length, "packets hold no byte"),
+            (s.longer_than_wire, "packets hold more bytes than they say were on the wire"),
+            (s.zero_clock, "packets have a clock of zero"),
+            (s.clock_overflow, "packets have a time after the year 2262, taken as its end"),
+            (s.no_timestamp, "packets carry no time and took that of the packet before"),
+            (s.no_interface, "packets of an interface that was not described were skipped"),
+            (s.oversized, f"packets of more than {CAPTURE_MAX_PACKET:,} captured bytes were skipped"),
+            (s.unknown_blocks, "blocks of an unknown type were skipped"),
+        ]
+        lines = [f"{n:,} {what}" for n, what in said if n]
+        if s.truncated:
+            lines.append(f"truncated at byte {s.truncated_at:,}: the record that begins there is cut off")
+        if s.status == CAPTURE_ERROR:
+            lines.append(f"{self.error}; what follows was not read")
+        return lines
+
+
+cdef void copy_packets(qoe_packet *packets, uint32_t n, uint8_t *out) noexcept nogil:
+    # packs the captured bytes and leaves each packet with their offset where its pointer was
+    cdef:
+        uint64_t offset = 0
+        uint32_t i
+    for i in range(n):
+        memcpy(out + offset, packets[i].data, packets[i].captured_len)
+        (<uint64_t *> &packets[i].data)[0] = offset
+        offset += packets[i].captured_len
