@@ -1,0 +1,1 @@
+"""Tools around qoe: the seeded traffic generator and the mutator of captures."""
