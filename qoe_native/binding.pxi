@@ -78,7 +78,7 @@ cdef class Engine:
         if packets.shape[0] % sizeof(PackedPacket):
             raise ValueError("packets: not a whole number of PACKET_DTYPE records")
         if out is not None:
-            if out.shape[0] != n * sizeof(qoe_verdict):
+            if <uint64_t> out.shape[0] != n * sizeof(qoe_verdict):
                 raise ValueError(f"out: {out.shape[0]} bytes, {n * sizeof(qoe_verdict)} needed for {n} verdicts")
             verdicts = <qoe_verdict *> &out[0] if n else NULL
         if n == 0:
@@ -106,7 +106,7 @@ cdef class Engine:
 
     def consume(self, CaptureReader reader not None, uint64_t until_ns=0):
         cdef:
-            qoe_packet[64] burst
+            qoe_packet burst[64]
             uint32_t n
             int status
             bint tracing = self.engine.config.options & QOE_TRACE_FEATURES
@@ -207,6 +207,7 @@ def format_addresses(const unsigned char[::1] flows, bint source):
     cdef:
         Py_ssize_t n = flows.shape[0] // sizeof(qoe_flow), i
         const qoe_flow *f
+        const uint8_t *address
         bytearray text = bytearray(46 * n)
         bytearray offsets = bytearray(4 * (n + 1))
         char *at
@@ -217,7 +218,8 @@ def format_addresses(const unsigned char[::1] flows, bint source):
         f = <const qoe_flow *> &flows[0]
         for i in range(n):
             offset[i] = end
-            end += address_text(f[i].src if source else f[i].dst, f[i].ip_version, at + end)
+            address = &f[i].src[0] if source else &f[i].dst[0]
+            end += address_text(address, f[i].ip_version, at + end)
         offset[n] = end
     return bytes(text[:end]), bytes(offsets)
 

@@ -232,7 +232,7 @@ cdef public int qoe_engine_set_weights(qoe_engine *engine, const uint32_t *beare
     if engine == NULL or ((bearer == NULL or weight == NULL) and n):
         return QOE_EINVAL
     for i in range(n):
-        if bearer[i] == 0xFFFFFFFF or not isfinite(weight[i]) or weight[i] < 0:
+        if bearer[i] == 0xFFFFFFFFU or not isfinite(weight[i]) or weight[i] < 0:
             return QOE_EINVAL
     for i in range(n):
         slot = weight_slot(engine, bearer[i])
@@ -251,7 +251,7 @@ cdef public float qoe_engine_get_weight(const qoe_engine *engine, uint32_t beare
         uint64_t entry
         uint32_t bits
         float weight
-    if engine == NULL or bearer == 0xFFFFFFFF:
+    if engine == NULL or bearer == 0xFFFFFFFFU:
         return 1
     entry = engine.weights[weight_slot(engine, bearer)]
     if entry == 0:

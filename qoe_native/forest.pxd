@@ -49,13 +49,13 @@ cdef struct Forest:
 cdef inline uint32_t crc32(const uint8_t *data, uint64_t n) noexcept nogil:
     # IEEE 802.3, as zlib computes it; load time only
     cdef:
-        uint32_t crc = 0xFFFFFFFF
+        uint32_t crc = 0xFFFFFFFFU
         uint64_t i
         int bit
     for i in range(n):
         crc ^= data[i]
         for bit in range(8):
-            crc = (crc >> 1) ^ (0xEDB88320 if crc & 1 else 0)
+            crc = (crc >> 1) ^ (0xEDB88320U * (crc & 1))
     return ~crc
 
 

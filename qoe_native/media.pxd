@@ -53,10 +53,10 @@ cdef inline uint8_t udp_signal(const Headers *h) noexcept nogil:
     if n < 5:
         return 0
     if p[0] >> 6 == 2:
-        if n >= 8 and 192 <= p[1] <= 223 and (be16(p + 2) + 1) * 4 <= h.payload_len:
+        if n >= 8 and 192 <= p[1] <= 223 and 4 * (<uint32_t> be16(p + 2) + 1) <= h.payload_len:
             return QOE_SAW_RTCP
         return 0
-    if n >= 20 and p[0] < 4 and be32(p + 4) == 0x2112A442 and be16(p + 2) + 20 <= h.payload_len:
+    if n >= 20 and p[0] < 4 and be32(p + 4) == 0x2112A442 and <uint32_t> be16(p + 2) + 20 <= h.payload_len:
         return QOE_SAW_STUN
     if n >= 13 and 20 <= p[0] <= 63 and p[1] == 0xFE and (p[2] == 0xFF or p[2] == 0xFD):
         return QOE_SAW_DTLS

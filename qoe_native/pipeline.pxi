@@ -55,7 +55,7 @@ cdef inline Extension *extension_of(qoe_engine *e, const Flow *f) noexcept nogil
 
 
 cdef inline void decide_flow(qoe_engine *e, Flow *f, bint last) noexcept nogil:
-    cdef float[64] features
+    cdef float features[64]
     decide(f, extension_of(e, f), &e.forest, e.config.options, e.config.min_confidence, last, features)
     e.counters.decisions += 1
     if e.config.options & QOE_TRACE_FEATURES:
@@ -326,15 +326,16 @@ cdef inline void count_status(qoe_engine *e, const qoe_packet *packet, int statu
 cdef void take_burst(qoe_engine *e, const qoe_packet *packets, uint32_t n, qoe_verdict *out) noexcept nogil:
     # up to BURST packets in three passes, so that the memory each needs is on its way before it is used
     cdef:
-        Headers[64] headers
-        uint64_t[64] hashed
-        int[64] status
-        const uint8_t *[64] data
+        Headers headers[64]
+        uint64_t hashed[64]
+        int status[64]
+        const uint8_t *data[64]
         uint32_t i, record
     for i in range(n):
         data[i] = qoe_isolate(packets[i].data, packets[i].captured_len)
         status[i] = decode(data[i], packets[i].captured_len, packets[i].wire_len, packets[i].link_type, &headers[i])
         count_status(e, &packets[i], status[i])
+        hashed[i] = 0
         if status[i] == QOE_PKT_FLOW:
             hashed[i] = hash_headers(&e.table, &headers[i])
             prefetch(&e.table.index[hashed[i] & e.table.mask])

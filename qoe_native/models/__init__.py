@@ -1,0 +1,1 @@
+"""The classifier that ships with qoe, and its card."""
