@@ -1,0 +1,139 @@
+"""Video streaming: P.1203 mode 0 under one roof, other codecs, and models of stalling alone.
+
+==========================  ========================================================================
+a session                   ``session_mos(Session(segments, stalls))`` (P.1203.3)
+one second or one rung      ``video_quality(bitrate_bps, width, height, fps)`` (P.1203.1), vectorised
+its sound                   ``audio_quality(bitrate_bps, codec)`` (P.1203.2)
+only stalls are known       ``mos_stalling`` (Hossfeld), ``mos_buffering`` (Mok)
+==========================  ========================================================================
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+import numpy as np
+
+from qoe.mos._numeric import Numeric, elementwise
+from qoe.mos.p1203 import AudioCodec, Device, audio_quality, video_quality
+from qoe.mos.p1203_session import (
+    AudioSegment,
+    Forest,
+    Segment,
+    Session,
+    SessionQuality,
+    Stall,
+    session_mos,
+    session_quality,
+)
+
+__all__ = [
+    "AudioCodec",
+    "AudioSegment",
+    "Codec",
+    "Device",
+    "Forest",
+    "Segment",
+    "Session",
+    "SessionQuality",
+    "Stall",
+    "audio_quality",
+    "extend_codec",
+    "mos_buffering",
+    "mos_stalling",
+    "session_mos",
+    "session_quality",
+    "video_quality",
+]
+
+
+class Codec(Enum):
+    """Video codecs: coefficients of a cubic on O22, highest power first."""
+
+    H264 = (0.0, 0.0, 1.0, 0.0)
+    VP9 = (-0.04129014, 0.30953836, 0.32314399, 0.5284358)
+    HEVC = (-0.05196039, 0.39430046, 0.17486221, 0.50008018)
+
+
+@elementwise
+def extend_codec(o22: Numeric, codec: Codec) -> Any:
+    """Turn the quality that P.1203.1 gives a bitrate, which is for H.264, to another codec.
+
+    Parameters
+    ----------
+    o22 : float or ndarray
+        From :func:`video_quality`.
+    codec : Codec
+        Codec of the video.
+
+    Returns
+    -------
+    float or ndarray
+        MOS, 1 to 5.
+
+    Notes
+    -----
+    A cubic fitted by TU Ilmenau ("codec extension" of P.1203 for VP9 and HEVC); not part of the
+    Recommendation. Above an O22 of about 4.5 the cubics for VP9 and HEVC fall below the H.264 value.
+    """
+    a, b, c, d = codec.value
+    return np.clip(((a * o22 + b) * o22 + c) * o22 + d, 1.0, 5.0)
+
+
+@elementwise
+def mos_stalling(n_stalls: Numeric, mean_stall_s: Numeric) -> Any:
+    """MOS of a short clip from its stalls alone: ``3.50 exp(-(0.15 L + 0.19) N) + 1.50``.
+
+    Parameters
+    ----------
+    n_stalls : float or ndarray
+        Stalls in a clip of about 30 s (N); negative counts as 0.
+    mean_stall_s : float or ndarray
+        Their mean length (L); negative counts as 0.
+
+    Returns
+    -------
+    float or ndarray
+        MOS, 1.5 to 5.
+
+    Notes
+    -----
+    Hossfeld et al., "Quantification of YouTube QoE via crowdsourcing", IEEE ISM 2011. The outer
+    constants have not been compared with the paper's print.
+    """
+    severity = 0.15 * np.maximum(mean_stall_s, 0.0) + 0.19
+    return 3.50 * np.exp(-severity * np.maximum(n_stalls, 0.0)) + 1.50
+
+
+@elementwise
+def mos_buffering(startup_s: Numeric, rebuffer_per_s: Numeric, mean_rebuffer_s: Numeric) -> Any:
+    """MOS from start-up and rebuffering, each in levels: ``4.23 - 0.0672 Lti - 0.742 Lfr - 0.106 Ltr``.
+
+    Parameters
+    ----------
+    startup_s : float or ndarray
+        Initial loading time; level 1 to 1 s, 2 to 5 s, then 3.
+    rebuffer_per_s : float or ndarray
+        Rebuffering events a second; level 1 to 0.02, 2 to 0.15, then 3.
+    mean_rebuffer_s : float or ndarray
+        Their mean length; level 1 to 5 s, 2 to 10 s, then 3.
+
+    Returns
+    -------
+    float or ndarray
+        MOS, 1.48 to 4.23.
+
+    Notes
+    -----
+    Mok, Chan and Chang, "Measuring the quality of experience of HTTP video streaming", IFIP/IEEE IM
+    2011. Nothing at all (0 or less) is level 0; some implementations start at level 1 instead.
+    """
+    loading = _level(startup_s, 1.0, 5.0)
+    frequency = _level(rebuffer_per_s, 0.02, 0.15)
+    length = _level(mean_rebuffer_s, 5.0, 10.0)
+    return 4.23 - 0.0672 * loading - 0.742 * frequency - 0.106 * length
+
+
+def _level(value: Any, low: float, high: float) -> Any:
+    return (value > 0.0).astype(float) + (value > low) + (value > high)
