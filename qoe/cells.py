@@ -1,89 +1,186 @@
-"""Joins flows with subscribers and cells; demand, load and capacity."""
+"""State of the cells: bearers, load and capacity."""
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 
-from qoe.config import CellsConfig
-from qoe.schema import IntArray, RecordArray
+from qoe.config import Direction
+from qoe.schema import AppClass, FloatArray, IntArray, RecordArray
+from qoe.subscribers import Match, SubscriberTable
+from qoe.utility import BEARER_DTYPE
 
-
-class Match(NamedTuple):
-    """Whose each flow is: both arrays have one entry a flow."""
-
-    subscriber: IntArray  # index into SubscriberTable.names; -1 nobody's
-    side: IntArray  # 0 the subscriber is src, 1 it is dst, -1 none
-
-
-class SubscriberTable:
-    """Who is served, in which cell, on what terms.
-
-    Attributes
-    ----------
-    names : list of str, length n_subscribers
-    cell : ndarray of int64, shape (n_subscribers,)
-        Index into `cell_names`.
-    weight, floor_mos : ndarray of float64, shape (n_subscribers,)
-        Tier's weight times its own; the tier's floor, NaN for none.
-    efficiency_bps : ndarray of float64, shape (n_subscribers, 2)
-        Rate it would get alone, down and up; NaN: the cell's capacity.
-    cell_names : list of str, length n_cells
-    capacity_bps : ndarray of float64, shape (n_cells, 2)
-        Down and up; NaN: not configured.
-    """
-
-    @classmethod
-    def from_config(cls, config: CellsConfig) -> SubscriberTable:
-        """Build the fixed table of a cells file."""
-        raise NotImplementedError
-
-    @classmethod
-    def inferring(cls, cell_name: str = "capture", max_subscribers: int = 65_536) -> SubscriberTable:
-        """Build a table that learns its subscribers from the flows it matches (one cell)."""
-        raise NotImplementedError
-
-    def match(self, flows: RecordArray) -> Match:
-        """Find the subscriber of each flow (an inferring table also learns new ones)."""
-        raise NotImplementedError
-
+__all__ = ["LOAD_DTYPE", "CellLoad", "Match", "SubscriberTable", "bearers"]
 
 LOAD_DTYPE: Final = np.dtype(
     [
         ("cell", "i8"),
-        ("direction", "u1"),
+        ("direction", "u1"),  # Direction: 0 down, 1 up
         ("load_bps", "f8"),  # bytes on the wire in the last interval
         ("busiest_bps", "f8"),  # the busiest second so far
-        ("capacity_bps", "f8"),  # configured, else the busiest second: a lower bound
-        ("capacity_known", "?"),  # False: capacity_bps is only a lower bound
-        ("n_flows", "u4"),
+        ("capacity_bps", "f8"),  # configured, else the busiest second
+        ("capacity_known", "?"),  # False: capacity_bps is but a lower bound
+        ("n_flows", "u4"),  # with packets in this direction in the last interval
         ("n_subscribers", "u4"),
     ],
     align=True,
 )
-"""State of one direction of one cell."""
+"""State of one direction of one cell over the last interval."""
 
 
 class CellLoad:
-    """Load of every cell and direction, and its busiest second."""
+    """Load of every cell and direction, and its busiest second.
+
+    Parameters
+    ----------
+    table : SubscriberTable
+    """
 
     def __init__(self, table: SubscriberTable) -> None:
-        raise NotImplementedError
+        self._table = table
+        n_cells = len(table.cell_names)
+        self._busiest_bps = np.zeros((n_cells, 2))
+        self._bytes = np.zeros((n_cells, 2))  # of the second under way
+        self._elapsed_s = 0.0
 
     def update(self, experience: RecordArray, interval_s: float) -> RecordArray:
-        """Add one interval (bytes_down/up of EXPERIENCE_DTYPE); returns LOAD_DTYPE, two rows a cell."""
-        raise NotImplementedError
+        """Add one interval.
+
+        Parameters
+        ----------
+        experience : ndarray of EXPERIENCE_DTYPE, shape (n,)
+            Read are ``subscriber``, ``bytes_down``, ``bytes_up``.
+        interval_s : float
+            Its length, above 0. Shorter intervals add up to a second; a longer one counts by its mean.
+
+        Returns
+        -------
+        ndarray of LOAD_DTYPE, shape (2 * n_cells,)
+            By cell, down before up.
+        """
+        table = self._table
+        owned = experience["subscriber"] >= 0
+        subscriber = experience["subscriber"][owned]
+        cell = np.full(len(experience), table.default_cell, np.int64)
+        cell[owned] = table.cell[subscriber]
+        rows = np.zeros(2 * len(table.cell_names), LOAD_DTYPE)
+        rows["cell"] = np.arange(len(rows)) // 2
+        rows["direction"] = np.arange(len(rows)) % 2
+        n_bytes = np.zeros_like(self._bytes)
+        for direction, name in ((Direction.DOWN, "bytes_down"), (Direction.UP, "bytes_up")):
+            some = (experience[name] > 0) & (cell >= 0)
+            n_bytes[:, direction] = _sums(cell[some], experience[name][some], len(n_bytes))
+            rows["n_flows"][direction::2] = _sums(cell[some], None, len(n_bytes))
+            served = np.unique(experience["subscriber"][some & owned])
+            rows["n_subscribers"][direction::2] = _sums(table.cell[served], None, len(n_bytes))
+        self._observe(n_bytes, interval_s)
+        rows["load_bps"] = (n_bytes * 8 / interval_s).ravel()
+        rows["busiest_bps"] = self._busiest_bps.ravel()
+        rows["capacity_known"] = ~np.isnan(table.capacity_bps).ravel()
+        rows["capacity_bps"] = np.where(
+            rows["capacity_known"], table.capacity_bps.ravel(), rows["busiest_bps"]
+        )
+        return rows
+
+    def _observe(self, n_bytes: FloatArray, interval_s: float) -> None:
+        self._bytes += n_bytes
+        self._elapsed_s += interval_s
+        rate_bps = self._bytes * 8 / max(self._elapsed_s, 1.0)
+        self._busiest_bps = np.maximum(self._busiest_bps, rate_bps)
+        if self._elapsed_s >= 1.0 - 1e-9:
+            self._bytes = np.zeros_like(self._bytes)
+            self._elapsed_s = 0.0
 
 
-def bearers(
-    experience: RecordArray,
-    table: SubscriberTable,
-    load: RecordArray,
-    class_weights: dict[str, float] | None = None,
-) -> RecordArray:
-    """Group flows into bearers (BEARER_DTYPE of qoe.utility), sorted by cell, direction, subscriber, class."""
-    raise NotImplementedError
+def _sums(index: IntArray, values: Any, length: int) -> FloatArray:
+    """Sum values (None: count) by index; uint64 counters sum exactly up to 2**53."""
+    weights = None if values is None else values.astype(np.float64)
+    return np.bincount(index, weights, minlength=length).astype(np.float64)
 
 
-_ = np
+def bearers(experience: RecordArray, table: SubscriberTable, load: RecordArray) -> RecordArray:
+    """Group the subscribers' flows into bearers: one subscriber, class and direction.
+
+    Parameters
+    ----------
+    experience : ndarray of EXPERIENCE_DTYPE, shape (n,)
+        Flows; those that are nobody's are left out.
+    table : SubscriberTable
+    load : ndarray of LOAD_DTYPE
+        From `CellLoad.update`: the capacity is the efficiency of who has none of its own.
+
+    Returns
+    -------
+    ndarray of BEARER_DTYPE, shape (n_bearers,)
+        Sorted by cell, direction, subscriber, class. Rates add up; MOS, RTT, jitter, loss and probability
+        are means weighted by the flows' rates, without the unknown (NaN) ones. The floor of a tier is
+        promised to every class but ``unknown`` and ``other``.
+    """
+    rates = np.stack([experience["rate_down_bps"], experience["rate_up_bps"]], axis=1)
+    flow, direction = np.nonzero((rates > 0) & (experience["subscriber"] >= 0)[:, None])
+    flows, rate_bps = experience[flow], rates[flow, direction]
+    subscriber, app_class = flows["subscriber"], flows["app_class"].astype(np.int64)
+    cell = table.cell[subscriber]
+    key = np.stack([cell, direction, subscriber, app_class], axis=1)
+    distinct, group = np.unique(key, axis=0, return_inverse=True)
+    group = group.reshape(-1)
+    result = np.zeros(len(distinct), BEARER_DTYPE)
+    for name, column in zip(("cell", "direction", "subscriber", "app_class"), distinct.T, strict=True):
+        result[name] = column
+    _measure(result, group, flows, rate_bps)
+    _terms(result, table, load)
+    media_bps = np.nan_to_num(result["media_bps"])
+    result["share_observed"] = np.minimum(
+        np.maximum(result["rate_bps"], media_bps) / result["efficiency_bps"], 1
+    )
+    return result
+
+
+def _measure(result: RecordArray, group: IntArray, flows: RecordArray, rate_bps: FloatArray) -> None:
+    """Fill in what was seen of the bearers' flows."""
+    n_bearers = len(result)
+    down = result["direction"][group] == Direction.DOWN
+    total_bps = flows["rate_down_bps"] + flows["rate_up_bps"]
+    result["n_flows"] = _sums(group, None, n_bearers)
+    result["rate_bps"] = _sums(group, rate_bps, n_bearers)
+    result["down_fraction"] = _mean(group, flows["rate_down_bps"] / total_bps, total_bps, n_bearers)
+    for name in ("mos", "mos_confidence", "rtt_ms", "jitter_ms"):
+        result[name] = _mean(group, flows[name], total_bps, n_bearers)
+    result["loss_ratio"] = _mean(
+        group, np.where(down, flows["loss_down_ratio"], flows["loss_up_ratio"]), rate_bps, n_bearers
+    )
+    result["activity_ratio"] = _mean(group, flows["activity_ratio"], rate_bps, n_bearers)
+    packet_bytes = np.where(down, flows["packet_bytes_down"], flows["packet_bytes_up"])
+    result["packet_bytes"] = 1 / _mean(group, 1 / packet_bytes, rate_bps, n_bearers)
+    for app_class in AppClass:
+        result["probability"][:, app_class] = _mean(
+            group, flows["probability"][:, app_class], total_bps, n_bearers
+        )
+    plays = down & np.isfinite(flows["media_bps"])
+    media_bps = _sums(group[plays], flows["media_bps"][plays], n_bearers)
+    result["media_bps"] = np.where(media_bps > 0, media_bps, np.nan)
+
+
+def _terms(result: RecordArray, table: SubscriberTable, load: RecordArray) -> None:
+    """Fill in what the bearers' subscribers were granted."""
+    subscriber, app_class = result["subscriber"], result["app_class"]
+    result["weight"] = table.weight[subscriber] * table.class_weight[app_class]
+    promised = (app_class != AppClass.UNKNOWN) & (app_class != AppClass.OTHER)
+    result["floor_mos"] = np.where(promised, table.floor_mos[subscriber], np.nan)
+    capacity_bps = np.full((len(table.cell_names), 2), np.nan)
+    capacity_bps[load["cell"], load["direction"]] = load["capacity_bps"]
+    alone_bps = table.efficiency_bps[subscriber, result["direction"]]
+    shared_bps = capacity_bps[result["cell"], result["direction"]]
+    alone_bps = np.where(np.isnan(alone_bps), shared_bps, alone_bps)
+    result["efficiency_bps"] = np.where(alone_bps > 0, alone_bps, result["rate_bps"])
+
+
+def _mean(group: IntArray, values: FloatArray, weights: FloatArray, n_groups: int) -> FloatArray:
+    """Weighted mean of each group without its NaN; NaN where nothing is left."""
+    known = np.isfinite(values) & (weights > 0)
+    total = _sums(group[known], weights[known], n_groups)
+    summed = _sums(group[known], (values * weights)[known], n_groups)
+    mean = np.full(n_groups, np.nan)
+    np.divide(summed, total, out=mean, where=total > 0)
+    return mean

@@ -47,7 +47,8 @@ EXPERIENCE_DTYPE: Final = np.dtype(
         ("packet_bytes_up", "f8"),
         ("rtt_ms", "f8"),  # NaN: not seen
         ("jitter_ms", "f8"),
-        ("loss_ratio", "f8"),
+        ("loss_down_ratio", "f8"),
+        ("loss_up_ratio", "f8"),
         ("burst_ratio", "f8"),
         ("media_bps", "f8"),  # video: bitrate of what is played
         ("startup_s", "f8"),

@@ -1,0 +1,353 @@
+"""Flows joined with subscribers and cells: against rows worked out by hand and slow obvious twins."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qoe.cells import CellLoad, bearers
+from qoe.config import Cell, CellsConfig, Direction, Subscriber, Tier
+from qoe.experience import EXPERIENCE_DTYPE
+from qoe.schema import FLOW_DTYPE, AppClass, Tunnel
+from qoe.subscribers import SubscriberTable
+
+
+def make_flows(*ends: tuple[Any, ...]) -> np.ndarray:
+    """Build flows from (src, dst) or (src, src_port, dst, dst_port) in words."""
+    flows = np.zeros(len(ends), FLOW_DTYPE)
+    for flow, end in zip(flows, ends, strict=True):
+        src, src_port, dst, dst_port = end if len(end) == 4 else (end[0], 50000, end[1], 443)
+        for name, text in (("src", src), ("dst", dst)):
+            packed = ipaddress.ip_address(text).packed
+            flow[name][: len(packed)] = list(packed)
+        flow["ip_version"] = ipaddress.ip_address(src).version
+        flow["src_port"], flow["dst_port"] = src_port, dst_port
+    return flows
+
+
+def make_config(*prefixes: str, **cell: Any) -> CellsConfig:
+    """Build one cell with a subscriber s0, s1, … for each prefix."""
+    served = tuple(Subscriber(name=f"s{i}", addresses=(p,)) for i, p in enumerate(prefixes))
+    return CellsConfig(cells=(Cell(name="c", **({"capacity_down_bps": 1e6} | cell), subscribers=served),))
+
+
+def owners(table: SubscriberTable, flows: np.ndarray) -> list[str]:
+    """Name the subscriber of each flow; empty for nobody."""
+    match = table.match(flows)
+    assert np.array_equal(match.subscriber >= 0, match.side >= 0)
+    return [table.names[i] if i >= 0 else "" for i in match.subscriber]
+
+
+def test_match_by_prefix() -> None:
+    """The longest prefix wins, IPv4 and IPv6 do not meet, and the side says which end it was."""
+    table = SubscriberTable.from_config(
+        make_config("10.0.0.0/8", "10.1.0.0/16", "10.1.2.3", "2001:db8::/32", "a00::/8")
+    )
+    flows = make_flows(
+        ("10.9.9.9", "1.1.1.1"),
+        ("1.1.1.1", "10.1.9.9"),
+        ("10.1.2.3", "1.1.1.1"),
+        ("2001:db8:1::7", "2600::1"),
+        ("2600::1", "2600::2"),
+        ("11.0.0.1", "1.1.1.1"),
+        ("10.1.2.3", "10.9.9.9"),
+        ("2600::1", "a01:203::"),
+    )
+    assert owners(table, flows) == ["s0", "s1", "s2", "s3", "", "", "s2", "s4"]
+    assert table.match(flows).side.tolist() == [0, 1, 0, 0, -1, -1, 0, 1]
+
+
+def test_match_of_nothing() -> None:
+    """No flows and no subscribers are empty arrays, not errors."""
+    assert len(SubscriberTable.from_config(make_config()).match(make_flows()).subscriber) == 0
+    assert owners(SubscriberTable.from_config(make_config()), make_flows(("1.1.1.1", "2.2.2.2"))) == [""]
+    assert len(SubscriberTable.inferring().match(make_flows()).subscriber) == 0
+
+
+v4 = st.integers(0, 2**32 - 1).map(lambda n: ipaddress.IPv4Address(n & 0xE0C00003))
+v6 = st.integers(0, 2**128 - 1).map(lambda n: ipaddress.IPv6Address(n & (0xC003 << 112 | 0xC003 << 56 | 3)))
+nets = st.one_of(
+    st.builds(
+        lambda a, n: ipaddress.ip_network((int(a), n), strict=False),
+        v4,
+        st.sampled_from([0, 1, 8, 9, 31, 32]),
+    ),
+    st.builds(
+        lambda a, n: ipaddress.ip_network((a, n), strict=False),
+        v6,
+        st.sampled_from([0, 1, 16, 63, 64, 65, 127, 128]),
+    ),
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(nets, unique=True, max_size=8),
+    st.lists(st.one_of(st.tuples(v4, v4), st.tuples(v6, v6)), max_size=12),
+)
+def test_match_agrees_with_ipaddress(prefixes: list[Any], pairs: list[Any]) -> None:
+    """The vectorised search gives what a scan of all prefixes with the ipaddress module gives."""
+
+    def scan(address: Any) -> int:
+        hits = [(net.prefixlen, i) for i, net in enumerate(prefixes) if address in net]
+        return max(hits)[1] if hits else -1
+
+    match = SubscriberTable.from_config(make_config(*map(str, prefixes))).match(make_flows(*pairs))
+    for (src, dst), subscriber, side in zip(pairs, *match, strict=True):
+        expected = (scan(src), 0) if scan(src) >= 0 else (scan(dst), 1 if scan(dst) >= 0 else -1)
+        assert (subscriber, side) == expected
+
+
+def test_table_terms() -> None:
+    """Weight is tier times own, the floor is the tier's, efficiency NaN where the file has none."""
+    config = CellsConfig(
+        tiers={"tin": Tier(weight=0.5), "gold": Tier(weight=2.0, floor_mos=3.5), "lead": Tier(floor_mos=3.5)},
+        class_weights={"voip": 3.0},
+        cells=(
+            Cell(name="a", capacity_up_bps=1e6, subscribers=(Subscriber(name="x", addresses=("10.0.0.1",)),)),
+            Cell(
+                name="b",
+                capacity_down_bps=2e6,
+                subscribers=(
+                    Subscriber(
+                        name="y",
+                        addresses=("10.0.0.2", "fd00::/64"),
+                        tier="gold",
+                        weight=1.5,
+                        efficiency_up_bps=9e5,
+                    ),
+                ),
+            ),
+        ),
+    )
+    table = SubscriberTable.from_config(config)
+    assert (table.names, table.tiers, table.cell.tolist()) == (["x", "y"], ["", "gold"], [0, 1])
+    assert table.weight.tolist() == [1.0, 3.0]
+    np.testing.assert_equal(table.floor_mos, [np.nan, 3.5])
+    np.testing.assert_equal(table.efficiency_bps, [[np.nan, np.nan], [np.nan, 9e5]])
+    np.testing.assert_equal(table.capacity_bps, [[np.nan, 1e6], [2e6, np.nan]])
+    assert table.class_weight[AppClass.VOIP] == 3.0
+    assert table.class_weight.sum() == 9.0
+    assert table.tier_names == ["gold", "lead", "tin"]
+
+
+@pytest.mark.parametrize(
+    ("src", "dst", "owner"),
+    [
+        ("10.0.0.5", "8.8.8.8", "10.0.0.5"),
+        ("8.8.8.8", "192.168.1.5", "192.168.1.5"),
+        ("100.64.3.4", "8.8.8.8", "100.64.3.4"),
+        ("8.8.8.8", "172.31.255.1", "172.31.255.1"),
+        ("8.8.8.8", "172.32.0.1", "8.8.8.8"),
+        ("2600::1", "fd12::9", "fd12::9"),
+        ("10.0.0.5", "239.255.255.250", "10.0.0.5"),
+        ("8.8.8.8", "239.1.1.1", ""),
+        ("fe80::1", "ff02::fb", ""),
+        ("fe80::1", "2600::1", ""),
+        ("0.0.0.0", "255.255.255.255", ""),
+        ("169.254.1.1", "10.0.0.5", "10.0.0.5"),
+    ],
+)
+def test_inferred_by_range(src: str, dst: str, owner: str) -> None:
+    """The private end is the subscriber; multicast, link-local and the like never are."""
+    assert owners(SubscriberTable.inferring(), make_flows((src, dst))) == [owner]
+
+
+def test_inferred_by_service() -> None:
+    """Between equals the end that answers less is served, whoever sent a flow's first packet."""
+    flows = make_flows(
+        ("5.5.5.5", 40001, "9.9.9.1", 443),
+        ("5.5.5.5", 40002, "9.9.9.2", 8443),
+        ("9.9.9.3", 443, "5.5.5.5", 40003),
+        ("9.9.9.4", 7000, "5.5.5.5", 7001),
+    )
+    table = SubscriberTable.inferring()
+    assert owners(table, flows) == ["5.5.5.5"] * 4
+    assert table.match(flows).side.tolist() == [0, 0, 1, 1]
+    many = make_flows(*[(f"6.6.6.{i}", "9.9.9.9") for i in range(5)], ("9.9.9.9", "6.6.6.1"))
+    assert owners(SubscriberTable.inferring(), many) == [f"6.6.6.{i}" for i in range(5)] + ["6.6.6.1"]
+    lan = make_flows(("192.168.0.7", 5353, "192.168.0.1", 53))
+    assert owners(SubscriberTable.inferring(), lan) == ["192.168.0.7"]
+
+
+def test_inferred_inner_addresses() -> None:
+    """In a GTP-U tunnel the user's inner address is the subscriber, whichever way came first."""
+    flows = make_flows(("8.8.8.8", "10.45.0.2"), ("10.45.0.3", "8.8.8.8"))
+    flows["tunnel"] = Tunnel.GTPU
+    assert owners(SubscriberTable.inferring(), flows) == ["10.45.0.2", "10.45.0.3"]
+
+
+def test_inferred_table_grows_and_is_bounded() -> None:
+    """Indices stay as more subscribers come; past the bound flows are nobody's and counted."""
+    table = SubscriberTable.inferring(max_subscribers=3)
+    assert owners(table, make_flows(("10.0.0.9", "8.8.8.8"), ("10.0.0.9", "8.8.4.4"))) == ["10.0.0.9"] * 2
+    assert owners(table, make_flows(("10.0.0.1", "8.8.8.8"), ("10.0.0.9", "8.8.8.8"))) == [
+        "10.0.0.1",
+        "10.0.0.9",
+    ]
+    third = owners(
+        table, make_flows(("10.0.0.4", "8.8.8.8"), ("10.0.0.5", "8.8.8.8"), ("10.0.0.1", "8.8.8.8"))
+    )
+    assert third == ["10.0.0.4", "", "10.0.0.1"]
+    assert table.n_refused == 1
+    assert table.names == ["10.0.0.9", "10.0.0.1", "10.0.0.4"]
+    for terms in (table.cell, table.weight, table.floor_mos, table.efficiency_bps, table.tiers):
+        assert len(terms) == 3
+
+
+def make_experience(**columns: Any) -> np.ndarray:
+    """Build EXPERIENCE rows; columns not given are 0, or NaN where that means not seen."""
+    rows = np.zeros(len(next(iter(columns.values()))), EXPERIENCE_DTYPE)
+    for name in ("mos", "rtt_ms", "jitter_ms", "loss_down_ratio", "loss_up_ratio", "media_bps"):
+        rows[name] = np.nan
+    rows["packet_bytes_down"] = rows["packet_bytes_up"] = 500
+    rows["activity_ratio"] = 1.0
+    for name, values in columns.items():
+        rows[name] = values
+    return rows
+
+
+def test_load() -> None:
+    """Bytes become a rate per cell and direction; other subscribers' and nobody's stay apart."""
+    config = CellsConfig(
+        cells=(
+            Cell(
+                name="a", capacity_down_bps=1e6, subscribers=(Subscriber(name="x", addresses=("10.0.0.1",)),)
+            ),
+            Cell(name="b", capacity_up_bps=2e6, subscribers=(Subscriber(name="y", addresses=("10.0.0.2",)),)),
+        )
+    )
+    load = CellLoad(SubscriberTable.from_config(config))
+    rows = load.update(
+        make_experience(
+            subscriber=[0, 0, 1, -1], bytes_down=[1000, 500, 0, 9999], bytes_up=[10, 0, 250, 9999]
+        ),
+        0.5,
+    )
+    assert rows["cell"].tolist() == [0, 0, 1, 1]
+    assert rows["direction"].tolist() == [0, 1, 0, 1]
+    assert rows["load_bps"].tolist() == [24000, 160, 0, 4000]
+    assert rows["n_flows"].tolist() == [2, 1, 0, 1]
+    assert rows["n_subscribers"].tolist() == [1, 1, 0, 1]
+    assert rows["capacity_known"].tolist() == [True, False, False, True]
+    assert rows["capacity_bps"].tolist() == [1e6, 80, 0, 2e6]
+
+
+def test_busiest_second() -> None:
+    """Half seconds add up to whole ones, a long interval counts by its mean, the peak stays."""
+    load = CellLoad(SubscriberTable.inferring())
+
+    def busiest(n_bytes: int, interval_s: float) -> float:
+        rows = load.update(make_experience(subscriber=[-1], bytes_down=[n_bytes], bytes_up=[0]), interval_s)
+        assert rows["capacity_bps"][0] == rows["busiest_bps"][0]
+        return float(rows["busiest_bps"][0])
+
+    assert busiest(100, 0.5) == 800
+    assert busiest(200, 0.5) == 2400
+    assert busiest(1000, 4.0) == 2400
+    assert busiest(4000, 2.0) == 16000
+    assert busiest(0, 1.0) == 16000
+    assert len(load.update(make_experience(subscriber=[]), 1.0)) == 2
+
+
+def test_bearers() -> None:
+    """Flows of one subscriber and class merge: rates add, qualities are means by rate, terms join."""
+    config = CellsConfig(
+        tiers={"gold": Tier(weight=2.0, floor_mos=3.5)},
+        class_weights={"video": 3.0},
+        cells=(
+            Cell(
+                name="a",
+                capacity_down_bps=10e6,
+                subscribers=(
+                    Subscriber(name="x", addresses=("10.0.0.1",), tier="gold", efficiency_down_bps=20e6),
+                    Subscriber(name="y", addresses=("10.0.0.2",)),
+                ),
+            ),
+        ),
+    )
+    table = SubscriberTable.from_config(config)
+    experience = make_experience(
+        subscriber=[0, 0, 0, 1, -1],
+        app_class=[AppClass.VIDEO, AppClass.VIDEO, AppClass.OTHER, AppClass.VOIP, AppClass.BULK],
+        rate_down_bps=[3e6, 1e6, 1000, 80e3, 1e6],
+        rate_up_bps=[0, 0, 500, 80e3, 1e6],
+        mos=[4.0, 2.0, np.nan, 4.2, 1],
+        rtt_ms=[np.nan, 40, 10, np.nan, 1],
+        loss_down_ratio=[np.nan, np.nan, np.nan, 0.01, 0],
+        loss_up_ratio=[np.nan, np.nan, np.nan, 0.05, 0],
+        media_bps=[4e6, np.nan, np.nan, np.nan, np.nan],
+        packet_bytes_down=[1500, 500, 100, 200, 1],
+    )
+    experience["probability"][:, AppClass.VIDEO] = [1.0, 0.6, 0, 0, 0]
+    load = CellLoad(table).update(experience, 1.0)
+    rows = bearers(experience, table, load)
+    keys = [(r["direction"], r["subscriber"], r["app_class"]) for r in rows]
+    assert keys == [
+        (Direction.DOWN, 0, AppClass.VIDEO),
+        (Direction.DOWN, 0, AppClass.OTHER),
+        (Direction.DOWN, 1, AppClass.VOIP),
+        (Direction.UP, 0, AppClass.OTHER),
+        (Direction.UP, 1, AppClass.VOIP),
+    ]
+    video = rows[0]
+    assert (video["rate_bps"], video["n_flows"], video["media_bps"]) == (4e6, 2, 4e6)
+    assert video["mos"] == pytest.approx(3.5)
+    assert video["rtt_ms"] == pytest.approx(40)
+    assert video["probability"][AppClass.VIDEO] == pytest.approx(0.9)
+    assert video["packet_bytes"] == pytest.approx(4e6 / (3e6 / 1500 + 1e6 / 500))
+    assert video["share_observed"] == pytest.approx(4e6 / 20e6)
+    assert video["weight"] == pytest.approx(6.0)
+    assert rows["floor_mos"][0] == 3.5
+    np.testing.assert_equal(rows["floor_mos"][1:], np.full(4, np.nan))
+    np.testing.assert_equal(rows["mos"][1:], [np.nan, 4.2, np.nan, 4.2])
+    assert rows["loss_ratio"][[2, 4]].tolist() == pytest.approx([0.01, 0.05])
+    assert rows["efficiency_bps"].tolist() == [20e6, 20e6, 10e6, 500, 80e3]
+    assert rows["down_fraction"].tolist() == pytest.approx([1, 2 / 3, 0.5, 2 / 3, 0.5])
+
+
+def test_bearers_of_nothing() -> None:
+    """Without flows, or with nobody's alone, there are no bearers."""
+    table = SubscriberTable.inferring()
+    for experience in (make_experience(subscriber=[]), make_experience(subscriber=[-1], rate_down_bps=[1e6])):
+        assert len(bearers(experience, table, CellLoad(table).update(experience, 1.0))) == 0
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 30))
+def test_bearers_agree_with_a_loop(seed: int, n_flows: int) -> None:
+    """Sums and means by group are those of a loop over bearers and flows."""
+    rng = np.random.default_rng(seed)
+    table = SubscriberTable.from_config(make_config("10.0.0.1", "10.0.0.2", "10.0.0.3", capacity_up_bps=1e6))
+    experience = make_experience(
+        subscriber=rng.integers(-1, 3, n_flows),
+        app_class=rng.integers(0, 3, n_flows),
+        rate_down_bps=rng.integers(0, 3, n_flows) * 1e5,
+        rate_up_bps=rng.integers(0, 3, n_flows) * 1e4,
+        mos=np.where(rng.random(n_flows) < 0.3, np.nan, rng.uniform(1, 5, n_flows)),
+        activity_ratio=rng.uniform(0.05, 1, n_flows),
+    )
+    rows = bearers(experience, table, CellLoad(table).update(experience, 1.0))
+    expected: dict[tuple[int, int, int], list[Any]] = {}
+    for flow in experience:
+        for direction, name in enumerate(("rate_down_bps", "rate_up_bps")):
+            if flow["subscriber"] >= 0 and flow[name] > 0:
+                expected.setdefault((direction, flow["subscriber"], flow["app_class"]), []).append(
+                    (flow, flow[name])
+                )
+    assert [(r["direction"], r["subscriber"], r["app_class"]) for r in rows] == sorted(expected)
+    for row in rows:
+        group = expected[row["direction"], row["subscriber"], row["app_class"]]
+        assert row["rate_bps"] == pytest.approx(sum(rate for _, rate in group))
+        known = [
+            (f["mos"], f["rate_down_bps"] + f["rate_up_bps"]) for f, _ in group if not np.isnan(f["mos"])
+        ]
+        mean = sum(m * w for m, w in known) / sum(w for _, w in known) if known else np.nan
+        assert row["mos"] == pytest.approx(mean, nan_ok=True)
+        activity = sum(f["activity_ratio"] * rate for f, rate in group) / sum(rate for _, rate in group)
+        assert row["activity_ratio"] == pytest.approx(activity)
