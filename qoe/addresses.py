@@ -18,6 +18,7 @@ from qoe.schema import BoolArray, IntArray, RecordArray
 
 _U64: Final = np.uint64
 _MAPPED: Final = 0xFFFF << 32
+_V4_LENGTH: Final = 96  # bits before an IPv4-mapped address
 
 
 class Addresses(NamedTuple):
@@ -39,7 +40,7 @@ def as_v6(network: Network) -> tuple[int, int]:
     """Return the first address of a prefix and its length, both as IPv6."""
     first = int(network.network_address)
     if network.version == 4:
-        return _MAPPED | first, 96 + network.prefixlen
+        return _MAPPED | first, _V4_LENGTH + network.prefixlen
     return first, network.prefixlen
 
 
@@ -76,8 +77,10 @@ class PrefixTable:
     def match(self, addresses: Addresses) -> IntArray:
         """Return the value of the longest prefix that holds each address, -1 if none does."""
         result = np.full(len(addresses.high), -1, np.int64)
+        is_v4 = (addresses.high == 0) & (addresses.low >> _U64(32) == _U64(_MAPPED >> 32))
         for length, table, values in self._tables:
-            rows = np.flatnonzero(result < 0)
+            reachable = ~is_v4 if length < _V4_LENGTH else True  # ::/0 holds no IPv4 address
+            rows = np.flatnonzero((result < 0) & reachable)
             place = find(table, _masked(Addresses(addresses.high[rows], addresses.low[rows]), length))
             result[rows[place >= 0]] = values[place[place >= 0]]
         return result

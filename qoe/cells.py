@@ -122,11 +122,12 @@ def bearers(experience: RecordArray, table: SubscriberTable, load: RecordArray) 
     flows, rate_bps = experience[flow], rates[flow, direction]
     subscriber, app_class = flows["subscriber"], flows["app_class"].astype(np.int64)
     cell = table.cell[subscriber]
-    key = np.stack([cell, direction, subscriber, app_class], axis=1)
-    distinct, group = np.unique(key, axis=0, return_inverse=True)
-    group = group.reshape(-1)
+    shape = (len(table.cell_names), len(Direction), len(table.names), len(AppClass))
+    key = np.ravel_multi_index((cell, direction, subscriber, app_class), shape)
+    distinct, group = np.unique(key, return_inverse=True)
     result = np.zeros(len(distinct), BEARER_DTYPE)
-    for name, column in zip(("cell", "direction", "subscriber", "app_class"), distinct.T, strict=True):
+    names = ("cell", "direction", "subscriber", "app_class")
+    for name, column in zip(names, np.unravel_index(distinct, shape), strict=True):
         result[name] = column
     _measure(result, group, flows, rate_bps)
     _terms(result, table, load)
