@@ -16,7 +16,9 @@ Numeric: TypeAlias = float | FloatArray
 
 
 def _is_numeric(value: object) -> bool:
-    return isinstance(value, int | float | np.generic | np.ndarray | list | tuple) and not isinstance(value, bool)
+    return isinstance(value, int | float | np.generic | np.ndarray | list | tuple) and not isinstance(
+        value, bool
+    )
 
 
 def elementwise(model: Callable[P, Any]) -> Callable[P, Any]:
@@ -40,7 +42,8 @@ def elementwise(model: Callable[P, Any]) -> Callable[P, Any]:
 
         with np.errstate(all="ignore"):
             result = model(
-                *(convert(value) for value in args), **{name: convert(value) for name, value in kwargs.items()}
+                *(convert(value) for value in args),
+                **{name: convert(value) for name, value in kwargs.items()},
             )
             missing = _any_nan(numbers)
             if missing is not None:

@@ -124,10 +124,21 @@ def rate(connection: Transmission) -> Rating:
         R, MOS and the impairments; floats for scalar input. R is not clipped (it can fall below 0).
     """
     c = connection
-    noise = noise_dbm0p(c.slr_db, c.rlr_db, c.d_s, c.ps_dba, c.pr_dba, c.stmr_db + c.d_r, c.nc_dbm0p, c.nfor_dbmp)
+    noise = noise_dbm0p(
+        slr_db=c.slr_db,
+        rlr_db=c.rlr_db,
+        d_s=c.d_s,
+        ps_dba=c.ps_dba,
+        pr_dba=c.pr_dba,
+        lstr_db=c.stmr_db + c.d_r,
+        nc_dbm0p=c.nc_dbm0p,
+        nfor_dbmp=c.nfor_dbmp,
+    )
     ro = signal_to_noise(c.slr_db, noise)
     sidetone = sidetone_impairment(c.stmr_db, c.t_ms, c.telr_db)
-    simultaneous = loudness_impairment(c.slr_db, c.rlr_db, noise) + sidetone + quantising_impairment(ro, c.qdu)
+    simultaneous = (
+        loudness_impairment(c.slr_db, c.rlr_db, noise) + sidetone + quantising_impairment(ro, c.qdu)
+    )
     talker = talker_echo_impairment(c.t_ms, c.telr_db, noise - c.rlr_db, c.stmr_db, sidetone)
     listener = listener_echo_impairment(ro, c.wepl_db, c.tr_ms)
     delay = delay_impairment(c.ta_ms, c.s_t, c.m_t_ms)
@@ -138,6 +149,7 @@ def rate(connection: Transmission) -> Rating:
 
 @elementwise
 def noise_dbm0p(
+    *,
     slr_db: Numeric,
     rlr_db: Numeric,
     d_s: Numeric,
@@ -158,7 +170,7 @@ def noise_dbm0p(
 
 @elementwise
 def signal_to_noise(slr_db: Numeric, noise: Numeric) -> Any:
-    """Basic signal-to-noise ratio Ro (G.107 clause 7.2)."""
+    """Ro: basic signal-to-noise ratio (G.107 clause 7.2)."""
     return 15.0 - 1.5 * (slr_db + noise)
 
 
@@ -258,4 +270,3 @@ def delay_impairment(ta_ms: Numeric, s_t: Numeric = 1.0, m_t_ms: Numeric = 100.0
 def _norm(x: Any, exponent: Any) -> Any:
     """(1 + x^n)^(1/n): the smooth maximum of 1 and x that the E-model is made of."""
     return (1.0 + x**exponent) ** (1.0 / exponent)
-

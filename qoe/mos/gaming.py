@@ -75,7 +75,9 @@ class Sensitivity(Enum):
     """
 
     LOW = _Interaction(
-        d=(29.13, 0.01344, -1.283, 6.724), e=(23.43, 0.008574, -0.9253, 5.855), f=(47.97, 2.097, 0.01073, -4.567)
+        d=(29.13, 0.01344, -1.283, 6.724),
+        e=(23.43, 0.008574, -0.9253, 5.855),
+        f=(47.97, 2.097, 0.01073, -4.567),
     )
     HIGH = _SENSITIVE
     MEDIUM = _SENSITIVE
@@ -88,6 +90,7 @@ def mos_cloud(
     width: Numeric,
     height: Numeric,
     delay_ms: Numeric,
+    *,
     freezing_loss_percent: Numeric = 0.0,
     slicing_loss_percent: Numeric = 0.0,
     complexity: Complexity = Complexity.HIGH,
@@ -126,7 +129,10 @@ def mos_cloud(
     Recommendation. A loss hurts a high bitrate more than a low one (more packets a frame): MOS rises
     with the bitrate only as long as nothing is lost.
     """
-    bpp, frame_rate = np.maximum(bitrate_bps, 1.0) / (width * height * np.clip(fps, 10, 60)), np.clip(fps, 10, 60)
+    bpp, frame_rate = (
+        np.maximum(bitrate_bps, 1.0) / (width * height * np.clip(fps, 10, 60)),
+        np.clip(fps, 10, 60),
+    )
     coding = coding_impairment(bpp, complexity)
     lost_frames = frame_loss_percent(bitrate_bps, frame_rate, delay_ms, freezing_loss_percent)
     video, control = frame_impairments(frame_rate, lost_frames, sensitivity)

@@ -65,7 +65,9 @@ def burst_ratio(n_lost: Numeric, n_loss_runs: Numeric, n_received: Numeric) -> A
     ITU-T G.107 clause 7.5, definition of BurstR: random losses at rate p come in runs of 1 / (1 - p).
     """
     mean_run = n_lost / n_loss_runs
-    return np.where(np.greater(n_loss_runs, 0), np.maximum(mean_run * n_received / (n_lost + n_received), 1.0), 1.0)
+    return np.where(
+        np.greater(n_loss_runs, 0), np.maximum(mean_run * n_received / (n_lost + n_received), 1.0), 1.0
+    )
 
 
 @elementwise
@@ -165,6 +167,7 @@ def perceived_impairment(
     ie_gap: Numeric,
     burst_s: Numeric,
     gap_s: Numeric,
+    *,
     onset_s: float = 5.0,
     recovery_s: float = 15.0,
 ) -> PerceivedImpairment:

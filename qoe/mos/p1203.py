@@ -67,6 +67,7 @@ def video_quality(
     width: Numeric,
     height: Numeric,
     fps: Numeric,
+    *,
     display_width: Numeric = 1920.0,
     display_height: Numeric = 1080.0,
     device: Device = Device.PC,

@@ -48,8 +48,8 @@ def _read_tree(path: str | PathLike[str]) -> FloatArray:
         raise ModelError(f"{path}: cannot be read as a tree: {error}") from error
     if not _is_tree(tree):
         raise ModelError(
-            f"{path}: not a tree: want rows node,feature,threshold,left,right with features -1..{N_FEATURES - 1}"
-            " and children that come after their parent"
+            f"{path}: not a tree: want rows node,feature,threshold,left,right, with features of"
+            f" -1..{N_FEATURES - 1} and children that come after their parent"
         )
     return tree
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from qoe.errors import ProblemError
 from qoe.mos.p1203 import AudioCodec, Device, audio_quality, video_quality
@@ -20,6 +21,8 @@ from qoe.schema import FloatArray
 
 Forest: TypeAlias = Callable[[FloatArray], float]
 """Score of the forest from its 14 features (:func:`forest_features`)."""
+
+IndexArray: TypeAlias = npt.NDArray[np.intp]
 
 _WINDOW_S: Final = 10.0
 _CHANGE: Final = 0.2
@@ -227,7 +230,9 @@ def integrate(
         As for :func:`session_quality`.
     """
     seconds = o22.size
-    kept = sorted((s.position_s, s.duration_s) for s in stalls if s.duration_s > 0 and s.position_s <= seconds)
+    kept = sorted(
+        (s.position_s, s.duration_s) for s in stalls if s.duration_s > 0 and s.position_s <= seconds
+    )
     o34 = audiovisual_quality(o22, o21, amendment_1_audio)
     base = _weighted_mean(o34)
     o35 = base if appendix_2 else base - _penalties(base, o34, o22)
@@ -274,9 +279,9 @@ def _weighted_mean(o34: FloatArray) -> float:
 
 
 def _penalties(base: float, o34: FloatArray, o22: FloatArray) -> float:
-    """What bad spells, oscillation and adaptation take away from `base`."""
+    """Points that bad spells, oscillation and adaptation take away from `base`."""
     seconds = o22.size
-    remembered = _decay(1.0, 1.87403625, 7.85416481, np.arange(seconds)[::-1])
+    remembered = _decay(1.0, 1.87403625, 7.85416481, np.arange(seconds - 1.0, -1.0, -1.0))
     bad_spells = max(0.0, -float(np.percentile((o34 - base) * remembered, 10.0))) * 0.01853820
     spread = float(np.ptp(o22))
     n_changes, longest_s = _direction_changes(o22)
@@ -306,7 +311,9 @@ def _direction_changes(o22: FloatArray) -> tuple[int, int]:
 
 def _stalling_seconds(stalls: Sequence[tuple[float, float]], seconds: int) -> float:
     """Total stalling, where a stall long ago counts less."""
-    return float(sum(length * _decay(1.0, 0.48412879, 10.0, seconds - position) for position, length in stalls))
+    return float(
+        sum(length * _decay(1.0, 0.48412879, 10.0, seconds - position) for position, length in stalls)
+    )
 
 
 def _stalling_factor(stalls: Sequence[tuple[float, float]], stalling_s: float, seconds: int) -> float:
@@ -318,7 +325,7 @@ def _stalling_factor(stalls: Sequence[tuple[float, float]], stalling_s: float, s
 
 
 def forest_features(o22: FloatArray, o21: FloatArray, stalls: Sequence[tuple[float, float]]) -> FloatArray:
-    """Inputs of the random forest of P.1203.3.
+    """Compute the inputs of the random forest of P.1203.3.
 
     Parameters
     ----------
@@ -349,7 +356,7 @@ def _means(values: FloatArray, n_parts: int) -> FloatArray:
     """Mean of a staircase over `n_parts` equal parts of its length."""
     area = np.concatenate([[0.0], np.cumsum(values)])
     edges = np.linspace(0.0, values.size, n_parts + 1)
-    return np.diff(np.interp(edges, np.arange(area.size), area)) / (values.size / n_parts)
+    return np.asarray(np.diff(np.interp(edges, np.arange(area.size), area)) * (n_parts / values.size))
 
 
 def video_per_second(session: Session) -> FloatArray:
@@ -357,15 +364,27 @@ def video_per_second(session: Session) -> FloatArray:
     segments = session.segments
     for i, s in enumerate(segments):
         if not min(s.bitrate_bps, s.width, s.height, s.fps, s.duration_s) > 0:
-            raise ProblemError(f"segment {i}: bitrate, size, frame rate and duration must be above 0, got {s}")
+            raise ProblemError(
+                f"segment {i}: bitrate, size, frame rate and duration must be above 0, got {s}"
+            )
     ends = np.cumsum([s.duration_s for s in segments])
     playing = _playing(ends)
     bitrates = np.array([s.bitrate_bps for s in segments])[playing]
     if any(s.representation is not None for s in segments):
         bitrates = _averaged_bitrates(segments, ends, playing)
-    columns = (np.array([getattr(s, name) for s in segments])[playing] for name in ("width", "height", "fps"))
+    width, height, fps = (
+        np.array(column)[playing] for column in zip(*((s.width, s.height, s.fps) for s in segments))
+    )
     return np.asarray(
-        video_quality(bitrates, *columns, session.display_width, session.display_height, session.device)
+        video_quality(
+            bitrates,
+            width,
+            height,
+            fps,
+            display_width=session.display_width,
+            display_height=session.display_height,
+            device=session.device,
+        )
     )
 
 
@@ -377,15 +396,17 @@ def audio_per_second(session: Session, seconds: int) -> FloatArray:
     return scores[_playing(np.cumsum([s.duration_s for s in session.audio]))]
 
 
-def _playing(ends_s: FloatArray) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+def _playing(ends_s: FloatArray) -> IndexArray:
     """Index of the segment that plays at the end of every full second; 0.99 s count as a full one."""
     seconds = int(np.floor(ends_s[-1] + 0.01)) if ends_s.size else 0
     if seconds < 1:
-        raise ProblemError("session: less than one second of media; P.1203 scores sessions of seconds to minutes")
+        raise ProblemError(
+            "session: less than one second of media; P.1203 scores sessions of seconds to minutes"
+        )
     return np.minimum(np.searchsorted(ends_s, np.arange(1, seconds + 1) - 1e-9), ends_s.size - 1)
 
 
-def _averaged_bitrates(segments: Sequence[Segment], ends_s: FloatArray, playing: FloatArray) -> FloatArray:
+def _averaged_bitrates(segments: Sequence[Segment], ends_s: FloatArray, playing: IndexArray) -> FloatArray:
     """Bitrate per second, averaged over the run of equal representations within the window around it."""
     starts = ends_s - [s.duration_s for s in segments]
     names = [s.representation for s in segments]

@@ -93,6 +93,7 @@ def r_factor_nb(
     burst_ratio: Numeric = 1.0,
     ie: Numeric = 0.0,
     bpl: Numeric = 4.3,
+    *,
     advantage: Numeric = 0.0,
     delay_class: DelayClass = DelayClass.DEFAULT,
 ) -> Any:
@@ -136,6 +137,7 @@ def mos_nb(
     burst_ratio: Numeric = 1.0,
     ie: Numeric = 0.0,
     bpl: Numeric = 4.3,
+    *,
     advantage: Numeric = 0.0,
     delay_class: DelayClass = DelayClass.DEFAULT,
 ) -> Any:
@@ -143,7 +145,9 @@ def mos_nb(
 
     Parameters as for :func:`r_factor_nb`; ITU-T G.107 Annex B.
     """
-    r = r_factor_nb(delay_ms, loss_percent, burst_ratio, ie, bpl, advantage, delay_class)
+    r = r_factor_nb(
+        delay_ms, loss_percent, burst_ratio, ie, bpl, advantage=advantage, delay_class=delay_class
+    )
     return mos_from_r(r, Scale.NB)
 
 
@@ -154,6 +158,7 @@ def r_factor_wb(
     burst_ratio: Numeric = 1.0,
     ie: Numeric = 0.0,
     bpl: Numeric = 4.3,
+    *,
     echo: Echo | None = None,
 ) -> Any:
     """Transmission rating of a wideband call (ITU-T G.107.1).
@@ -220,13 +225,14 @@ def mos_wb(
     burst_ratio: Numeric = 1.0,
     ie: Numeric = 0.0,
     bpl: Numeric = 4.3,
+    *,
     echo: Echo | None = None,
 ) -> Any:
     """MOS of a wideband call on the wideband scale, 1 to 4.5.
 
     Parameters as for :func:`r_factor_wb`; the polynomial of G.107 Annex B at R / 1.29.
     """
-    return mos_from_r(r_factor_wb(delay_ms, loss_percent, burst_ratio, ie, bpl, echo), Scale.WB)
+    return mos_from_r(r_factor_wb(delay_ms, loss_percent, burst_ratio, ie, bpl, echo=echo), Scale.WB)
 
 
 @elementwise
@@ -286,6 +292,7 @@ def r_factor_cole_rosenbluth(
     ie: Numeric = 0.0,
     loss_scale: Numeric = 30.0,
     loss_rate: Numeric = 15.0,
+    *,
     r0: Numeric = 94.2,
 ) -> Any:
     """Transmission rating by the simplified E-model of Cole and Rosenbluth (2001), narrowband.

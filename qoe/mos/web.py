@@ -168,9 +168,7 @@ def mos_needed(throughput_bps: Numeric, needed_bps: Numeric) -> Any:
 
 
 @elementwise
-def page_time_s(
-    page_bytes: Numeric, rate_bps: Numeric, rtt_s: Numeric, mss_bytes: Numeric = 1460.0
-) -> Any:
+def page_time_s(page_bytes: Numeric, rate_bps: Numeric, rtt_s: Numeric, mss_bytes: Numeric = 1460.0) -> Any:
     """Time to fetch a page over one fresh TCP connection: handshakes, slow start, then line rate.
 
     Parameters
@@ -245,21 +243,18 @@ class Iqx:
         x, y = _observations(disturbance, mos, least=3)
         scale = float(np.ptp(x))
 
-        def linear(log_b: float) -> tuple[FloatPair, float]:
+        def linear(log_b: float) -> tuple[float, float, float]:
             basis = np.column_stack([np.exp(-np.exp(log_b) * (x - x.min()) / scale), np.ones_like(x)])
             solution, *_ = np.linalg.lstsq(basis, y, rcond=None)
-            return (float(solution[0]), float(solution[1])), float(np.sum((basis @ solution - y) ** 2))
+            return float(np.sum((basis @ solution - y) ** 2)), float(solution[0]), float(solution[1])
 
         grid = np.linspace(np.log(1e-3), np.log(1e3), 61)
-        start = int(np.argmin([linear(log_b)[1] for log_b in grid]))
+        start = int(np.argmin([linear(log_b)[0] for log_b in grid]))
         bounds = grid[max(start - 1, 0)], grid[min(start + 1, grid.size - 1)]
-        log_b = float(minimize_scalar(lambda v: linear(v)[1], bounds=bounds, method="bounded").x)
-        (a, c), _ = linear(log_b)
+        log_b = float(minimize_scalar(lambda v: linear(v)[0], bounds=bounds, method="bounded").x)
+        _, a, c = linear(log_b)
         b = float(np.exp(log_b)) / scale
         return cls(a=a * float(np.exp(b * x.min())), b=b, c=c)
-
-
-FloatPair = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
