@@ -1,15 +1,18 @@
 # CaptureReader, textually included by engine.pyx: capture.pxd's records in Python's hands.
-import numpy as np
-
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize, PyByteArray_Resize
 from libc.stdlib cimport calloc, free
 from libc.string cimport memmove
 
-from qoe_native.capture cimport *
+from qoe_native.capture cimport (
+    CAPTURE_BAD_BYTE_ORDER, CAPTURE_BAD_LENGTH, CAPTURE_BAD_MAGIC, CAPTURE_BAD_TRAILER, CAPTURE_BAD_VERSION,
+    CAPTURE_ERROR, CAPTURE_MAX_BLOCK, CAPTURE_MAX_INTERFACES, CAPTURE_MAX_PACKET, CAPTURE_MORE, CAPTURE_READY,
+    CAPTURE_UNTIL, CAPTURE_END, CaptureInterface, CaptureState, capture_next,
+)
 
 
 cdef tuple CAPTURE_STATUS = ("ready", "more", "until", "end", "error")
 cdef tuple CAPTURE_FORMAT = (None, "pcap", "pcapng")
-cdef dict CAPTURE_MISTAKE = {
+cdef dict CAPTURE_ERROR_TEXT = {
     CAPTURE_BAD_MAGIC: "this is neither pcap nor pcapng",
     CAPTURE_BAD_VERSION: "a format version that is not known (pcap is 2.x, pcapng is 1.x)",
     CAPTURE_BAD_LENGTH: "a record's length is impossible",
@@ -37,18 +40,17 @@ cdef class CaptureReader:
     """
 
     cdef CaptureState state
-    cdef uint8_t *window
-    cdef uint64_t window_bytes
-    cdef object buffer
+    cdef object window             # a memoryview, which also keeps the bytearray from being resized
+    cdef uint8_t *start
 
-    def __cinit__(self, window_bytes=1048576):
-        cdef uint8_t[::1] view
+    def __cinit__(self, size_t window_bytes=1048576):
+        cdef bytearray memory
         if window_bytes < CAPTURE_MAX_BLOCK:
             raise ValueError(f"window_bytes is {window_bytes}; it must be {CAPTURE_MAX_BLOCK} or more")
-        self.buffer = view = np.empty(window_bytes, np.uint8)
-        self.window = &view[0]
-        self.window_bytes = window_bytes
-        self.state.window = self.window
+        memory = PyByteArray_FromStringAndSize(NULL, window_bytes)
+        self.window = memoryview(memory)
+        self.start = <uint8_t *> PyByteArray_AS_STRING(memory)
+        self.state.window = self.start
         self.state.status = CAPTURE_MORE
         self.state.interfaces = <CaptureInterface *> calloc(CAPTURE_MAX_INTERFACES, sizeof(CaptureInterface))
         if self.state.interfaces == NULL:
@@ -68,11 +70,11 @@ cdef class CaptureReader:
             Writable, of at least one byte once `status` is "more".
         """
         cdef uint64_t left = self.state.end - self.state.pos
-        memmove(self.window, self.window + self.state.pos, left)
+        memmove(self.start, self.start + self.state.pos, left)
         self.state.base += self.state.pos
         self.state.pos = 0
         self.state.end = left
-        return memoryview(self.buffer)[left:]
+        return self.window[left:]
 
     def commit(self, uint64_t n_bytes):
         """Take `n_bytes` that were written to `space()`.
@@ -82,7 +84,7 @@ cdef class CaptureReader:
         ValueError
             More than the space there is, or after `finish()`.
         """
-        if n_bytes > self.window_bytes - self.state.end or self.state.eof:
+        if n_bytes > len(self.window) - self.state.end or self.state.eof:
             raise ValueError(f"{n_bytes} bytes do not fit, or the capture was said to be finished")
         self.state.end += n_bytes
 
@@ -96,42 +98,37 @@ cdef class CaptureReader:
         Parameters
         ----------
         max_packets : int
-            At most so many, 1 or more.
+            At most so many, up to 65,536; 0 only finds out the format, when there are bytes for that.
         until_ns : int
             Stop before the first packet of this time or later; 0 = no limit.
 
         Returns
         -------
-        data : ndarray of uint8, shape (n_bytes,)
+        data : bytearray
             The captured bytes, packet after packet.
-        packets : ndarray of uint8, shape (n_packets, 32)
-            Each row is one ``qoe.schema.PACKET_DTYPE``. No row: see `status`.
+        packets : bytearray
+            32 bytes a packet, as ``qoe.schema.PACKET_DTYPE``. Empty: see `status`.
 
         Raises
         ------
         ValueError
-            `max_packets` is 0.
+            `max_packets` is more than 65,536.
         """
-        if max_packets == 0:
-            raise ValueError("max_packets is 0; it must be 1 or more")
-        rows = np.empty((max_packets, sizeof(qoe_packet)), np.uint8)
         cdef:
-            uint8_t[:, ::1] row_view = rows
-            qoe_packet *packets = <qoe_packet *> &row_view[0, 0]
-            uint64_t captured = self.state.captured_bytes
-            uint8_t[::1] data_view
+            uint64_t before = self.state.captured_bytes
+            bytearray data, packets
+            qoe_packet *out
             uint32_t n
+        if max_packets > 65536:
+            raise ValueError(f"max_packets is {max_packets}; it must be 65,536 or less")
+        packets = PyByteArray_FromStringAndSize(NULL, max_packets * sizeof(qoe_packet))
+        out = <qoe_packet *> PyByteArray_AS_STRING(packets)
         with nogil:
-            n = capture_next(&self.state, packets, max_packets, until_ns)
-        captured = self.state.captured_bytes - captured
-        data = np.empty(captured, np.uint8)
-        if captured:
-            data_view = data
-            with nogil:
-                copy_packets(packets, n, &data_view[0])
-        else:
-            row_view[:n, :8] = 0
-        return data, rows[:n]
+            n = capture_next(&self.state, out, max_packets, until_ns)
+        data = PyByteArray_FromStringAndSize(NULL, self.state.captured_bytes - before)
+        copy_packets(out, n, <uint8_t *> PyByteArray_AS_STRING(data))
+        PyByteArray_Resize(packets, n * sizeof(qoe_packet))
+        return data, packets
 
     @property
     def status(self):
@@ -162,7 +159,7 @@ cdef class CaptureReader:
         """What makes no sense and where, once `status` is "error"; else None."""
         if self.state.status != CAPTURE_ERROR:
             return None
-        return f"corrupt at byte {self.state.error_at:,}: {CAPTURE_MISTAKE[self.state.error]}"
+        return f"corrupt at byte {self.state.error_at:,}: {CAPTURE_ERROR_TEXT[self.state.error]}"
 
     def link_types(self):
         """Return how many packets there were of each link type.
