@@ -1,23 +1,25 @@
 """Models of quality of experience: from what a network measures to a mean opinion score (MOS).
 
-=====================  ================================================================================
-module                 what it holds
-=====================  ================================================================================
-:mod:`~.voice`         calls: ``mos_nb`` (ITU-T G.107), ``mos_wb`` (G.107.1), ``mos_fb`` (G.107.2)
-:mod:`~.rating`        transmission rating R to MOS and back, per scale; GoB, PoW, TME
-:mod:`~.emodel`        the full parameter set of G.107
-:mod:`~.codecs`        equipment impairments of speech codecs (G.113)
-:mod:`~.loss`          burstiness, jitter-buffer losses, burst and recency effects
-:mod:`~.video`         adaptive streaming: P.1203 mode 0, codec extension, stalling models
-:mod:`~.p1203`         P.1203.1 and P.1203.2: quality of video and audio segments
-:mod:`~.p1203_session` P.1203.3: integration of a session
-:mod:`~.gaming`        cloud gaming (G.1072), games rendered locally
-:mod:`~.web`           pages (G.1030), throughput and download models, generic laws
-:mod:`~.conference`    video telephony (G.1070)
-:mod:`~.monitors`      the scores that well-known monitoring tools report, for comparison
-:mod:`~.aggregate`     from many scores to one: mean, fairness, share of satisfied users
-:mod:`~.five_qi`       packet delay and loss targets of 5G QoS identifiers
-=====================  ================================================================================
+========================  ==================================================================================
+module                    what it holds
+========================  ==================================================================================
+:mod:`~.voice`            calls: ``mos_nb`` (ITU-T G.107), ``mos_wb`` (G.107.1), ``mos_fb`` (G.107.2)
+:mod:`~.rating`           transmission rating R to MOS and back, per scale; GoB, PoW, TME
+:mod:`~.emodel`           the full parameter set of G.107
+:mod:`~.codecs`           equipment impairments of speech codecs (G.113)
+:mod:`~.loss`             burstiness, jitter-buffer losses, burst and recency effects
+:mod:`~.video`            adaptive streaming: P.1203 mode 0, codec extension, stalling models
+:mod:`~.p1203`            P.1203.1 and P.1203.2: quality of video and audio segments
+:mod:`~.p1203_timeline`   segments and stalls of a session, and its quality per second
+:mod:`~.p1203_session`    P.1203.3: integration of a session
+:mod:`~.p1203_forest`     the random forest of P.1203.3, for users who hold its trees
+:mod:`~.gaming`           cloud gaming (G.1072), games rendered locally
+:mod:`~.web`              pages (G.1030), throughput and download models, generic laws
+:mod:`~.conference`       video telephony (G.1070)
+:mod:`~.monitors`         the scores that well-known monitoring tools report, for comparison
+:mod:`~.aggregate`        from many scores to one: mean, fairness, share of satisfied users
+:mod:`~.five_qi`          packet delay and loss targets of 5G QoS identifiers
+========================  ==================================================================================
 
 Calling convention
     Every model takes scalars or arrays and broadcasts them. Scalars in, a ``float`` out; any array in, a

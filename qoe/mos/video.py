@@ -17,16 +17,8 @@ import numpy as np
 
 from qoe.mos._numeric import Numeric, elementwise
 from qoe.mos.p1203 import AudioCodec, Device, audio_quality, video_quality
-from qoe.mos.p1203_session import (
-    AudioSegment,
-    Forest,
-    Segment,
-    Session,
-    SessionQuality,
-    Stall,
-    session_mos,
-    session_quality,
-)
+from qoe.mos.p1203_session import Forest, SessionQuality, session_mos, session_quality
+from qoe.mos.p1203_timeline import AudioSegment, Segment, Session, Stall
 
 __all__ = [
     "AudioCodec",

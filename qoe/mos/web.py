@@ -120,7 +120,7 @@ def mos_ftp(throughput_bps: Numeric) -> Any:
     -----
     A straight line used in scheduler literature and simulators.
     """
-    return np.clip(0.0065 * np.asarray(throughput_bps) / 1e3 - 0.54, 1.0, 5.0)
+    return np.clip(0.0065 * throughput_bps / 1e3 - 0.54, 1.0, 5.0)
 
 
 @elementwise
