@@ -22,9 +22,10 @@ cdef enum:
     RECORD_LIVE = 1
     RECORD_ENDED = 2           # waits for export
     IS_IPV6 = 128              # Flow.flags, beside enum qoe_flow_flag
-    N_PROBES_EVICT = 16        # candidates looked at to evict one
+    EVICT_PROBES = 16          # candidates looked at to evict one
+    EVICT_MOST_PROBES = 256    # at most, while none of them is a short flow
     EVICT_MEDIA_FACTOR = 16    # a decided media flow counts as this much less idle
-    EVICT_SHORT_FACTOR = 16    # a flow of one or two packets as this much more
+    EVICT_SHORT_S = 10         # a flow of one or two packets as this much longer idle
 
 
 cdef struct Flow:
@@ -261,31 +262,30 @@ cdef inline uint64_t last_seen(const Flow *f) noexcept nogil:
     return f.last_ns[0] if f.last_ns[0] > f.last_ns[1] else f.last_ns[1]
 
 
+cdef inline double evictability(const Flow *f, uint64_t now_ns) noexcept nogil:
+    # seconds idle, by a class-aware measure: a flood of one-packet flows pushes out itself, not the
+    # calls and films beside it
+    cdef double idle_s = <double> (now_ns - last_seen(f)) * 1e-9 if now_ns > last_seen(f) else 0.0
+    if f.packets[0] + f.packets[1] <= 2:
+        return idle_s + EVICT_SHORT_S
+    return idle_s / EVICT_MEDIA_FACTOR if QOE_VIDEO <= f.verdict & 15 <= QOE_GAMING else idle_s
+
+
 cdef inline uint32_t choose_victim(Table *t, uint64_t now_ns) noexcept nogil:
-    # The idlest of a few candidates, by a class-aware measure: a flood of one-packet flows pushes out
-    # itself, not the calls and films beside it.
+    # the most evictable of a few candidates; more are looked at while only long flows are found
     cdef:
-        uint32_t i, best = NONE, record = t.eviction_hand
-        uint64_t idle
+        uint32_t i, seen = 0, best = NONE, record = t.eviction_hand
         double score, worst = -1.0
-        Flow *f
-        int app_class
     for i in range(t.high_water):
         record = record + 1 if record + 1 < t.high_water else 0
-        f = &t.flows[record]
-        if f.life != RECORD_LIVE:
+        if t.flows[record].life != RECORD_LIVE:
             continue
-        idle = now_ns - last_seen(f) if now_ns > last_seen(f) else 0
-        score = <double> idle + 1.0
-        app_class = f.verdict & 15
-        if f.packets[0] + f.packets[1] <= 2:
-            score *= EVICT_SHORT_FACTOR
-        elif QOE_VIDEO <= app_class <= QOE_GAMING:
-            score /= EVICT_MEDIA_FACTOR
+        seen += 1
+        score = evictability(&t.flows[record], now_ns)
         if score > worst:
             worst = score
             best = record
-        if best != NONE and i + 1 >= N_PROBES_EVICT:
+        if seen >= EVICT_PROBES and (worst >= EVICT_SHORT_S or seen >= EVICT_MOST_PROBES):
             break
     t.eviction_hand = record
     return best
