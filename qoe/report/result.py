@@ -34,7 +34,7 @@ class CaptureSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClassSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """One application class: flows, bytes on the wire and mean MOS weighted by bytes."""
+    """One application class: flows, bytes on the wire, and MOS as the mean over subscribers and time."""
 
     app_class: str = msgspec.field(name="class")
     flows: int
