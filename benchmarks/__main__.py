@@ -1,0 +1,69 @@
+"""Runs benchmarks and prints what they measured, as tables or as one JSON object each."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from benchmarks.machine import describe_machine, describe_versions
+
+NAMES = {
+    "kernel": "packets of 64 bytes through the whole kernel, beside a bare floor",
+    "flows": "`qoe flows` of a realistic mix as a whole process, beside a bare reading of the file",
+    "optimise": "cells through the fast path, beside SciPy's solvers",
+    "mos": "MOS of many flows at once, beside one at a time",
+    "accuracy": "the classifier under cross-validation that leaves out applications and sources",
+}
+
+
+def _parser() -> argparse.ArgumentParser:
+    names = "\n".join(f"  {name:<10} {what}" for name, what in NAMES.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=f"Benchmarks of qoe:\n{names}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="which to run; all when none is named")
+    parser.add_argument("--json", action="store_true", help="one JSON object a benchmark, a line each")
+    parser.add_argument("--quick", action="store_true", help="small cases: does it run, not how fast")
+    return parser
+
+
+def _print_table(name: str, results: list[dict[str, object]]) -> None:
+    print(f"\n{name}: {NAMES[name]}")
+    for case in results:
+        print("  " + "  ".join(f"{key}={_short(value)}" for key, value in case.items()))
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmarks that are named; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    unknown = [name for name in options.names if name not in NAMES]
+    if unknown:
+        print(f"benchmarks: no benchmark {unknown[0]!r}: choose from {', '.join(NAMES)}", file=sys.stderr)
+        return 2
+    for name in options.names or NAMES:
+        results = import_module(f"benchmarks.{name}").run(options.quick)
+        if options.json:
+            report = {
+                "benchmark": name,
+                "quick": options.quick,
+                "machine": describe_machine(),
+                "versions": describe_versions(),
+                "results": results,
+            }
+            print(json.dumps(report), flush=True)
+        else:
+            _print_table(name, results)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

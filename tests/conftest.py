@@ -1,0 +1,17 @@
+"""What all tests share: the installed kernel is the one under test, never an unbuilt source tree."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# `python -m pytest` puts the source tree first on the path; an installation must win over it.
+_outside = [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT]
+sys.path[:] = [*_outside, str(ROOT)]
+
+try:
+    import qoe_native.engine  # noqa: F401  (the check is that it can be imported)
+except ImportError as error:
+    pytest.exit(f"the kernel is not built ({error}): pip install -e '.[test]'", returncode=4)
