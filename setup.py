@@ -16,7 +16,11 @@ from setuptools import Extension, setup
 NATIVE = Path("qoe_native")
 SANITIZE = os.environ.get("QOE_SANITIZE") == "1"
 
-SANITIZE_FLAGS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
+SANITIZE_FLAGS = [
+    "-fsanitize=address,undefined",
+    "-fno-sanitize-recover=undefined",
+    "-fno-omit-frame-pointer",
+]
 compile_args = ["-std=c11", "-fvisibility=hidden", "-fno-strict-aliasing"]
 compile_args += ["-O1", "-g", "-DQOE_ISOLATE_PACKETS", *SANITIZE_FLAGS] if SANITIZE else ["-O3"]
 
@@ -24,7 +28,9 @@ engine = Extension(
     "qoe_native.engine",
     sources=[str(NATIVE / "engine.pyx")],
     include_dirs=[str(NATIVE / "include"), str(NATIVE)],
-    depends=[str(p) for pattern in ("*.pxd", "*.pxi", "*.h", "include/*.h") for p in sorted(NATIVE.glob(pattern))],
+    depends=[
+        str(p) for pattern in ("*.pxd", "*.pxi", "*.h", "include/*.h") for p in sorted(NATIVE.glob(pattern))
+    ],
     extra_compile_args=compile_args,
     extra_link_args=SANITIZE_FLAGS if SANITIZE else [],
 )

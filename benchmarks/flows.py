@@ -26,13 +26,26 @@ def _cost(command: list[str], folder: str) -> tuple[float, float]:
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             errors.seek(0)
-            raise RuntimeError(f"{' '.join(command)} failed: {errors.read().decode(errors='replace').strip()}")
+            raise RuntimeError(
+                f"{' '.join(command)} failed: {errors.read().decode(errors='replace').strip()}"
+            )
     return used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
 
 
 def _generate(path: Path, packets: int, flows: int) -> None:
     subprocess.run(
-        [sys.executable, "-m", "qoe.tools.synth", "mix", "--packets", str(packets), "--flows", str(flows), "-o", str(path)],
+        [
+            sys.executable,
+            "-m",
+            "qoe.tools.synth",
+            "mix",
+            "--packets",
+            str(packets),
+            "--flows",
+            str(flows),
+            "-o",
+            str(path),
+        ],
         cwd=path.parent,
         check=True,
         stdout=subprocess.DEVNULL,

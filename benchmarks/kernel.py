@@ -48,8 +48,14 @@ def _rewrite(frames: npt.NDArray[np.uint8], flows: npt.NDArray[np.uint32]) -> No
     frames[:, 36:38] = (0x1F, 0x90)
 
 
-def _time(take: Callable[[int], object], n_flows: int, n_packets: int, frames: npt.NDArray[np.uint8],
-          packets: npt.NDArray[Any], order: npt.NDArray[np.uint32]) -> float:
+def _time(
+    take: Callable[[int], object],
+    n_flows: int,
+    n_packets: int,
+    frames: npt.NDArray[np.uint8],
+    packets: npt.NDArray[Any],
+    order: npt.NDArray[np.uint32],
+) -> float:
     """Nanoseconds a packet of `take(first)`, called burst by burst over rings rewritten untimed."""
     spent = done = 0
     clock = int(packets["ts_ns"][-1])

@@ -43,7 +43,7 @@ _HOME = {
     "replay": "qoe.replay",
     "QoeError": "qoe.errors",
 }
-__all__ = ["__version__", *_HOME]
+__all__ = [*_HOME, "__version__"]  # noqa: PLE0604  (the keys of _HOME are strings)
 
 
 def __getattr__(name: str) -> object:

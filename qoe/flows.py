@@ -12,6 +12,7 @@ import numpy.typing as npt
 from qoe.errors import EngineError, ModelError
 from qoe.schema import CHUNK_DTYPE, DECISION_DTYPE, FLOW_DTYPE, VERDICT_DTYPE, Burst, RecordArray
 from qoe_native import engine as _native
+import itertools
 
 if TYPE_CHECKING:
     from qoe_native.engine import CaptureReader
@@ -239,7 +240,7 @@ def addresses(flows: RecordArray) -> tuple[list[str], list[str]]:
     for source in (True, False):
         text, offsets = address_texts(flows, source=source)
         whole = text.decode("ascii")
-        sides.append([whole[a:b] for a, b in zip(offsets[:-1], offsets[1:], strict=True)])
+        sides.append([whole[a:b] for a, b in itertools.pairwise(offsets)])
     return sides[0], sides[1]
 
 

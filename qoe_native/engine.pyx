@@ -4,7 +4,7 @@ The C functions of ``qoe.h`` are defined here and work without an interpreter; t
 how Python calls the same code. What each stage does stands in the ``.pxd`` files, one a stage.
 """
 from libc.math cimport isfinite
-from libc.stdint cimport int16_t, int32_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 

@@ -274,9 +274,9 @@ cdef inline double evictability(const Flow *f, uint64_t now_ns) noexcept nogil:
 cdef inline uint32_t choose_victim(Table *t, uint64_t now_ns) noexcept nogil:
     # the most evictable of a few candidates; more are looked at while only long flows are found
     cdef:
-        uint32_t i, seen = 0, best = NONE, record = t.eviction_hand
+        uint32_t _i, seen = 0, best = NONE, record = t.eviction_hand
         double score, worst = -1.0
-    for i in range(t.high_water):
+    for _i in range(t.high_water):
         record = record + 1 if record + 1 < t.high_water else 0
         if t.flows[record].life != RECORD_LIVE:
             continue

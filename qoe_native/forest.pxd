@@ -51,10 +51,10 @@ cdef inline uint32_t crc32(const uint8_t *data, uint64_t n) noexcept nogil:
     cdef:
         uint32_t crc = 0xFFFFFFFFU
         uint64_t i
-        int bit
+        int _bit
     for i in range(n):
         crc ^= data[i]
-        for bit in range(8):
+        for _bit in range(8):
             crc = (crc >> 1) ^ (0xEDB88320U * (crc & 1))
     return ~crc
 

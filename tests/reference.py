@@ -10,6 +10,7 @@ import ipaddress
 import math
 import struct
 from dataclasses import dataclass, field
+import itertools
 
 
 @dataclass
@@ -93,14 +94,16 @@ class Flow:
     def record(self) -> dict[str, object]:
         """The measured fields, under their names in FLOW_DTYPE."""
         times = [p.ts_ns for p, _ in self.packets]
-        gaps = [b - a for a, b in zip(times, times[1:], strict=False)]
+        gaps = [b - a for a, b in itertools.pairwise(times)]
         out: dict[str, object] = {
             "first_ns": times[0],
             "last_ns": max(times),
             "n_idle": sum(g >= 1_000_000_000 for g in gaps),
             "gap_hist": _histogram([_bin(g / 1e6, (1, 5, 15, 30, 60, 200, 1000)) for g in gaps], 8),
             "first_sizes": [(-1) ** w * p.payload_len for p, w in self.packets[:12]],
-            "first_gaps": ([min(255, int(8 * math.log2(1 + g / 1e3))) for g in [0, *gaps[:11]]] + [0] * 12)[:12],
+            "first_gaps": ([min(255, int(8 * math.log2(1 + g / 1e3))) for g in [0, *gaps[:11]]] + [0] * 12)[
+                :12
+            ],
         }
         for way, name in enumerate(("forward", "reverse")):
             out.update({f"{key}_{name}": value for key, value in self._direction(way).items()})
@@ -109,7 +112,7 @@ class Flow:
     def _direction(self, way: int) -> dict[str, object]:
         packets = self.of(way)
         sizes = [p.payload_len for p in packets]
-        iats = [(b.ts_ns - a.ts_ns) / 1e3 for a, b in zip(packets, packets[1:], strict=False)]
+        iats = [(b.ts_ns - a.ts_ns) / 1e3 for a, b in itertools.pairwise(packets)]
         flags = 0
         for p in packets:
             flags |= p.flags

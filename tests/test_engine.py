@@ -54,8 +54,21 @@ def header_fields(struct_name: str) -> list[tuple[str, str, str]]:
 )
 def test_dtypes_mirror_the_header(struct_name: str, dtype: np.dtype[np.void]) -> None:
     """Field by field, name, type and size, the NumPy dtypes are the structs of qoe.h."""
-    kinds = {"uint64_t": "u8", "uint32_t": "u4", "uint16_t": "u2", "uint8_t": "u1", "int16_t": "i2", "float": "f4"}
-    constants = {"QOE_N_CLASSES": 7, "QOE_N_FIRST": 12, "QOE_N_SIZE_BINS": 6, "QOE_N_GAP_BINS": 8, "QOE_N_FEATURES": 64}
+    kinds = {
+        "uint64_t": "u8",
+        "uint32_t": "u4",
+        "uint16_t": "u2",
+        "uint8_t": "u1",
+        "int16_t": "i2",
+        "float": "f4",
+    }
+    constants = {
+        "QOE_N_CLASSES": 7,
+        "QOE_N_FIRST": 12,
+        "QOE_N_SIZE_BINS": 6,
+        "QOE_N_GAP_BINS": 8,
+        "QOE_N_FEATURES": 64,
+    }
     fields = header_fields(struct_name)
     assert dtype.names is not None
     assert [name for _, name, _ in fields] == list(dtype.names)
@@ -228,7 +241,9 @@ def test_table_equals_a_dictionary(events: list[tuple[int, int, bool]]) -> None:
         e.process(burst([(frame, now)]))
     e.flush()
     flows = e.export()
-    assert Counter((flows["packets_forward"] + flows["packets_reverse"]).tolist()) == Counter(expected.values())
+    assert Counter((flows["packets_forward"] + flows["packets_reverse"]).tolist()) == Counter(
+        expected.values()
+    )
 
 
 def test_later_fragments_belong_to_the_flow() -> None:
@@ -270,7 +285,9 @@ def test_chunks_follow_requests() -> None:
     seq = 1
     for start in (SECOND, 3 * SECOND, 5 * SECOND):
         frames.append((tcp(A, 1, B, 443, 0x18, seq, 1, 400), start))
-        frames += [(tcp(B, 443, A, 1, 0x10, 1, seq, 1400), start + 50_000_000 + i * 1_000_000) for i in range(30)]
+        frames += [
+            (tcp(B, 443, A, 1, 0x10, 1, seq, 1400), start + 50_000_000 + i * 1_000_000) for i in range(30)
+        ]
         seq += 400
     e.process(burst(frames))
     chunks = e.chunks()
@@ -337,7 +354,9 @@ def test_weights_round_trip() -> None:
         e.set_weights(bearers[:1], np.array([np.nan], np.float32))
 
 
-@pytest.mark.parametrize("options", [{"max_flows": 2**31}, {"idle_timeout_s": -1}, {"idle_timeout_s": float("nan")}])
+@pytest.mark.parametrize(
+    "options", [{"max_flows": 2**31}, {"idle_timeout_s": -1}, {"idle_timeout_s": float("nan")}]
+)
 def test_bad_parameters(options: dict[str, object]) -> None:
     """A parameter out of range is refused by name."""
     with pytest.raises(EngineError, match=next(iter(options))):

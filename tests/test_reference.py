@@ -13,15 +13,35 @@ from qoe.flows import Engine, addresses
 from qoe.schema import RecordArray
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "busy-cell.pcapng"
-EXACT = (
-    "first_ns last_ns n_idle gap_hist packets_forward packets_reverse bytes_forward bytes_reverse"
-    " payload_bytes_forward payload_bytes_reverse size_hist_forward size_hist_reverse tcp_flags_forward"
-    " tcp_flags_reverse first_gaps zero_windows_forward zero_windows_reverse"
-).split()
-CLOSE = (
-    "size_std_forward size_std_reverse iat_mean_us_forward iat_mean_us_reverse iat_std_us_forward"
-    " iat_std_us_reverse iat_max_us_forward iat_max_us_reverse"
-).split()
+EXACT = [
+    "first_ns",
+    "last_ns",
+    "n_idle",
+    "gap_hist",
+    "packets_forward",
+    "packets_reverse",
+    "bytes_forward",
+    "bytes_reverse",
+    "payload_bytes_forward",
+    "payload_bytes_reverse",
+    "size_hist_forward",
+    "size_hist_reverse",
+    "tcp_flags_forward",
+    "tcp_flags_reverse",
+    "first_gaps",
+    "zero_windows_forward",
+    "zero_windows_reverse",
+]
+CLOSE = [
+    "size_std_forward",
+    "size_std_reverse",
+    "iat_mean_us_forward",
+    "iat_mean_us_reverse",
+    "iat_std_us_forward",
+    "iat_std_us_reverse",
+    "iat_max_us_forward",
+    "iat_max_us_reverse",
+]
 
 Pairs = list[tuple[np.void, reference.Flow]]
 
@@ -34,7 +54,11 @@ def pairs() -> Pairs:
     for burst in qoe.read([str(EXAMPLE)]):
         engine.process(burst)
         frames += [
-            (burst.data[p["offset"] : p["offset"] + p["captured_len"]].tobytes(), int(p["wire_len"]), int(p["ts_ns"]))
+            (
+                burst.data[p["offset"] : p["offset"] + p["captured_len"]].tobytes(),
+                int(p["wire_len"]),
+                int(p["ts_ns"]),
+            )
             for p in burst.packets
         ]
     flows = engine.snapshot()

@@ -14,7 +14,9 @@ RAW_IP = 101
 SECOND = 1_000_000_000
 
 
-def ipv4(src: str, dst: str, protocol: int, payload: bytes, *, identification: int = 0, offset: int = 0) -> bytes:
+def ipv4(
+    src: str, dst: str, protocol: int, payload: bytes, *, identification: int = 0, offset: int = 0
+) -> bytes:
     """One IPv4 packet; `offset` is the flags and fragment offset field."""
     header = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(payload), identification, offset, 64, protocol, 0)
     return header + ipaddress.ip_address(src).packed + ipaddress.ip_address(dst).packed + payload
@@ -25,7 +27,9 @@ def udp(src: str, sport: int, dst: str, dport: int, payload: bytes = b"x" * 20) 
     return ipv4(src, dst, 17, struct.pack(">HHHH", sport, dport, 8 + len(payload), 0) + payload)
 
 
-def tcp(src: str, sport: int, dst: str, dport: int, flags: int, seq: int = 0, ack: int = 0, n: int = 0) -> bytes:
+def tcp(
+    src: str, sport: int, dst: str, dport: int, flags: int, seq: int = 0, ack: int = 0, n: int = 0
+) -> bytes:
     """One TCP segment with `n` payload bytes over IPv4."""
     segment = struct.pack(">HHIIBBHHH", sport, dport, seq, ack, 0x50, flags, 65535, 0, 0) + bytes(n)
     return ipv4(src, dst, 6, segment)
@@ -33,7 +37,9 @@ def tcp(src: str, sport: int, dst: str, dport: int, flags: int, seq: int = 0, ac
 
 def rtp(sequence: int, timestamp: int, payload_type: int = 0, ssrc: int = 7, n: int = 160) -> bytes:
     """One RTP packet."""
-    return struct.pack(">BBHII", 0x80, payload_type, sequence & 0xFFFF, timestamp & 0xFFFFFFFF, ssrc) + bytes(n)
+    return struct.pack(">BBHII", 0x80, payload_type, sequence & 0xFFFF, timestamp & 0xFFFFFFFF, ssrc) + bytes(
+        n
+    )
 
 
 def burst(frames: Sequence[tuple[bytes, int]], link_type: int = RAW_IP) -> Burst:
