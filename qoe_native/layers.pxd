@@ -68,7 +68,6 @@ cdef enum Layer:                # above every enum qoe_packet_status
     MPLS
     PPPOE
     PPP
-    IEEE80211
     IP                          # IPv4 or IPv6, by the version nibble
     IPV4
     IPV6

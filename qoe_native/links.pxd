@@ -4,7 +4,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
 from qoe_native.intrin cimport be16, be32, le16, le32, likely
 from qoe_native.layers cimport (
-    ETHERNET, ETHERTYPE, IEEE80211, IP, IPV4, IPV6, MPLS, PPP, PPPOE,
+    ETHERNET, ETHERTYPE, IP, IPV4, IPV6, MPLS, PPP, PPPOE,
     QOE_PKT_BAD_IPV4, QOE_PKT_BAD_LINK, QOE_PKT_BAD_TUNNEL, QOE_PKT_LINK_TYPE, QOE_PKT_NOT_IP, QOE_PKT_TRUNCATED,
     QOE_T_EOMPLS, QOE_T_MPLS, QOE_T_PPPOE, QOE_T_QINQ, QOE_T_VLAN,
     Cursor, Headers, add_context, available, limit, skip,
@@ -64,11 +64,12 @@ cdef inline int read_ethernet(Cursor *c) noexcept nogil:
 cdef inline bint is_ethernet(const Cursor *c, uint32_t offset) noexcept nogil:
     """Whether the bytes at `offset` look like an Ethernet header that leads to IP."""
     cdef uint16_t ethertype
-    if available(c) < offset + 17:
+    if available(c) < offset + 14:
         return False
     ethertype = be16(c.at + offset + 12)
     if ethertype <= LAST_LLC_LENGTH:
-        return be16(c.at + offset + 14) == 0xAAAA and c.at[offset + 16] == 3
+        return (available(c) >= offset + 17 and be16(c.at + offset + 14) == 0xAAAA
+                and c.at[offset + 16] == 3)
     return (ethertype == TYPE_IPV4 or ethertype == TYPE_IPV6 or ethertype == TYPE_VLAN
             or ethertype == TYPE_MPLS or ethertype == TYPE_MPLS_MULTICAST or ethertype == TYPE_PPPOE_SESSION
             or ethertype == TYPE_SERVICE_VLAN or ethertype == TYPE_OLD_SERVICE_VLAN)
@@ -133,7 +134,7 @@ cdef inline bint is_ip(const Cursor *c) noexcept nogil:
         total = be16(c.at + 2)
         return c.at[0] & 15 >= 5 and (total == 0 or 20 <= total <= c.left)
     if c.at[0] >> 4 == 6:
-        return available(c) < 6 or be16(c.at + 4) + 40 <= c.left
+        return available(c) < 6 or be16(c.at + 4) + <uint32_t> 40 <= c.left
     return False
 
 
@@ -161,7 +162,7 @@ cdef inline int read_mpls(Cursor *c, Headers *h) noexcept nogil:
         return ETHERNET
     if c.at[0] >> 4 == 4 or c.at[0] >> 4 == 6:
         return IP
-    return QOE_PKT_TRUNCATED if c.cut and available(c) < 21 else QOE_PKT_NOT_IP
+    return QOE_PKT_TRUNCATED if c.cut and available(c) < 18 else QOE_PKT_NOT_IP
 
 
 cdef inline int read_pppoe(Cursor *c, Headers *h) noexcept nogil:
@@ -230,7 +231,7 @@ cdef inline int read_null(Cursor *c) noexcept nogil:
     return QOE_PKT_NOT_IP
 
 
-cdef inline int read_ieee80211(Cursor *c) noexcept nogil:
+cdef inline int read_ieee80211(Cursor *c, bint padded) noexcept nogil:
     """A data frame in the clear: QoS, four addresses, HT control, and an A-MSDU's first subframe."""
     cdef uint32_t length = 24
     cdef bint aggregate = False
@@ -247,21 +248,32 @@ cdef inline int read_ieee80211(Cursor *c) noexcept nogil:
             return QOE_PKT_TRUNCATED
         aggregate = c.at[length] & 0x80
         length += 6 if c.at[1] & 0x80 else 2
+    if padded:
+        length = (length + 3) & ~<uint32_t> 3
+    if aggregate:
+        length += 14
     if available(c) < length:
         return QOE_PKT_TRUNCATED
     if c.at[22] & 15:                                   # a later fragment of a frame
         return QOE_PKT_NOT_IP
     skip(c, length)
-    if aggregate:
-        if available(c) < 14:
-            return QOE_PKT_TRUNCATED
-        skip(c, 14)
     return read_llc(c)
 
 
+cdef inline uint8_t radiotap_flags(const uint8_t *header, uint32_t length) noexcept nogil:
+    """The Flags field, behind the words of presence bits and an aligned 8-byte time stamp."""
+    cdef uint32_t present = le32(header + 4), offset = 8
+    while offset + 4 <= length and le32(header + offset - 4) >> 31:
+        offset += 4
+    if present & 1:
+        offset = ((offset + 7) & ~<uint32_t> 7) + 8
+    return header[offset] if present & 2 and offset < length else 0
+
+
 cdef inline int read_radiotap(Cursor *c) noexcept nogil:
-    """The capture header before an 802.11 frame (radiotap.org); its flags may tell of padding."""
+    """The capture header before an 802.11 frame (radiotap.org); flag 0x20 tells of padding behind that."""
     cdef uint32_t length
+    cdef uint8_t flags
     if available(c) < 8:
         return QOE_PKT_TRUNCATED
     length = le16(c.at + 2)
@@ -269,8 +281,9 @@ cdef inline int read_radiotap(Cursor *c) noexcept nogil:
         return QOE_PKT_BAD_LINK
     if available(c) < length:
         return QOE_PKT_TRUNCATED
+    flags = radiotap_flags(c.at, length)
     skip(c, length)
-    return IEEE80211
+    return read_ieee80211(c, flags & 0x20)
 
 
 cdef inline int read_monitor_header(Cursor *c) noexcept nogil:
@@ -286,7 +299,7 @@ cdef inline int read_monitor_header(Cursor *c) noexcept nogil:
     if available(c) < length:
         return QOE_PKT_TRUNCATED
     skip(c, length)
-    return IEEE80211
+    return read_ieee80211(c, False)
 
 
 cdef inline int by_link_type(Cursor *c, uint32_t link_type) noexcept nogil:
@@ -311,7 +324,7 @@ cdef inline int by_link_type(Cursor *c, uint32_t link_type) noexcept nogil:
     if link_type == LINK_RADIOTAP:
         return read_radiotap(c)
     if link_type == LINK_IEEE802_11:
-        return IEEE80211
+        return read_ieee80211(c, False)
     if link_type == LINK_PRISM or link_type == LINK_AVS:
         return read_monitor_header(c)
     if link_type == LINK_PPP:
