@@ -1,0 +1,253 @@
+"""What the responses of a server ("chunks") tell: how a video plays, how long a page takes.
+
+A player fetches video in segments of a few seconds each. When its buffer is full it fetches one a segment's
+length, so that the spacing of its requests then tells that length; what it fetched, and when, tells bitrate,
+start-up delay and stalls. The method follows the passive buffer models of the literature (BUFFEST, eMIMIC,
+Requet); the score is P.1203's, over the last minute of media.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from qoe.applications import session_mos, streaming_quality
+from qoe.mos.video import Stall
+from qoe.schema import FloatArray, IntArray, RecordArray
+
+SEGMENT_S: Final = 4.0
+"""Length of a segment that is assumed until a player's own shows."""
+_SEGMENT_RANGE_S: Final = (1.0, 15.0)
+_IDLE_S: Final = 0.3
+"""A pause longer than this before a request means that the player waited, not the network."""
+_N_IDLE: Final = 2
+_START_S: Final = 5.0
+"""Players start with two segments, or with this much if less."""
+_MINOR_RATIO: Final = 0.6
+"""A chunk this much smaller than both its neighbours is their sound."""
+_UNSEEN_SEGMENTS: Final = 3
+"""What a player is taken to hold when its beginning was not seen."""
+_SCORED_S: Final = 60
+_PAGE_PAUSE_S: Final = 1.0
+"""A new page begins with a request this long after the last response."""
+
+
+class Viewing(NamedTuple):
+    """How one video plays.
+
+    Attributes
+    ----------
+    mos : float
+        P.1203 mode 0 of what was fetched; NaN without a segment.
+    media_bps : float
+        Mean bitrate, sound included; NaN without a segment.
+    segment_s : float
+        Media time a segment.
+    segment_known : bool
+        False: `segment_s` is but assumed.
+    startup_s : float
+        From the first request to the start of play; NaN if the beginning was not seen or play has not
+        started.
+    stalls : tuple of Stall
+        After the start, at media time from the first chunk at hand.
+    n_segments : int
+        Segments that the score rests on.
+    """
+
+    mos: float
+    media_bps: float
+    segment_s: float
+    segment_known: bool
+    startup_s: float
+    stalls: tuple[Stall, ...]
+    n_segments: int
+
+
+NO_VIEWING: Final = Viewing(np.nan, np.nan, SEGMENT_S, False, np.nan, (), 0)
+
+
+def view(chunks: RecordArray, *, from_start: bool = False, segment_s: float = 0.0) -> Viewing:
+    """Play the chunks of one flow.
+
+    Parameters
+    ----------
+    chunks : ndarray of CHUNK_DTYPE, shape (n,)
+        In the order of their requests.
+    from_start : bool
+        The first chunk is the first of the viewing: its loading counts as start-up delay.
+    segment_s : float
+        Media time a segment if it is known already; 0: find out.
+
+    Returns
+    -------
+    Viewing
+    """
+    if not len(chunks):
+        return NO_VIEWING
+    requested_s = _seconds(chunks, "request_ns")
+    ended_s = np.maximum.accumulate(_seconds(chunks, "last_ns"))  # a clock may have run back
+    major = major_chunks(chunks["bytes"])
+    seen_s = segment_length_s(requested_s, ended_s, major)
+    length_s = segment_s or seen_s or SEGMENT_S
+    first = np.flatnonzero(major)
+    n_bytes = np.add.reduceat(chunks["bytes"].astype(np.float64), first)  # a segment and its sound
+    media_bps = 8.0 * n_bytes / length_s
+    startup_s, stalls = play(ended_s[first], length_s, from_start=from_start)
+    return Viewing(
+        mos=_score(media_bps, length_s, startup_s, stalls),
+        media_bps=float(media_bps[-_n_scored(length_s) :].mean()),
+        segment_s=length_s,
+        segment_known=bool(segment_s or seen_s),
+        startup_s=startup_s,
+        stalls=stalls,
+        n_segments=len(first),
+    )
+
+
+def _n_scored(segment_s: float) -> int:
+    return max(round(_SCORED_S / segment_s), 1)
+
+
+def _score(media_bps: FloatArray, segment_s: float, startup_s: float, stalls: tuple[Stall, ...]) -> float:
+    """P.1203 of the last minute of media; what happened before it is forgotten."""
+    recent_bps = media_bps[-_n_scored(segment_s) :]
+    begin_s = (len(media_bps) - len(recent_bps)) * segment_s
+    heard = [Stall(s.position_s - begin_s, s.duration_s) for s in stalls if s.position_s >= begin_s]
+    if startup_s > 0 and not begin_s:
+        heard.insert(0, Stall(0.0, startup_s))
+    second = np.arange(max(round(len(recent_bps) * segment_s), 1))
+    playing = np.minimum((second / segment_s).astype(np.int64), len(recent_bps) - 1)
+    return session_mos(streaming_quality(recent_bps)[playing], heard)
+
+
+def _seconds(chunks: RecordArray, name: str) -> FloatArray:
+    """Return times in seconds since the first request, never negative."""
+    times_ns, start_ns = chunks[name], chunks["request_ns"][0]
+    return (np.maximum(times_ns, start_ns) - start_ns).astype(np.float64) / 1e9
+
+
+def major_chunks(n_bytes: IntArray) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Tell segments of video from the sound fetched between them; the first always counts."""
+    size = n_bytes.astype(np.float64)
+    before, after = np.concatenate([[np.inf], size[:-1]]), np.concatenate([size[1:], [np.inf]])
+    major = size >= _MINOR_RATIO * np.minimum(before, after)
+    major[0] = True
+    return major
+
+
+def segment_length_s(requested_s: FloatArray, ended_s: FloatArray, major: RecordArray) -> float:
+    """Return the spacing of requests while the player paused between them; 0 if it hardly did.
+
+    Parameters
+    ----------
+    requested_s, ended_s : ndarray of float64, shape (n,)
+        Request and end of each chunk.
+    major : ndarray of bool, shape (n,)
+        Chunks that are segments of video.
+    """
+    paused = np.zeros(len(major), np.bool_)
+    paused[1:] = requested_s[1:] - ended_s[:-1] > _IDLE_S
+    since_last = np.diff(requested_s[major])
+    idle = np.diff(np.cumsum(paused)[major]) > 0
+    spacing = since_last[idle]
+    if len(spacing) < _N_IDLE:
+        return 0.0
+    return float(np.clip(np.median(spacing), *_SEGMENT_RANGE_S))
+
+
+def play(
+    ended_s: FloatArray, segment_s: float, *, from_start: bool = True
+) -> tuple[float, tuple[Stall, ...]]:
+    """Fill a buffer with segments as they come and drain it in real time.
+
+    Parameters
+    ----------
+    ended_s : ndarray of float64, shape (n,)
+        When each segment was there, from the first request on.
+    segment_s : float
+        Media time a segment.
+    from_start : bool
+        False: play had begun before, and some segments were in the buffer.
+
+    Returns
+    -------
+    startup_s : float
+        When play began; NaN: not yet, or before.
+    stalls : tuple of Stall
+        Where play stood still. A stall ends when as much is buffered as at the start; one that has not
+        ended is left out, as the viewer may have gone.
+    """
+    needed_s = min(2.0 * segment_s, _START_S)
+    startup_s = np.nan
+    waiting_since_s: float | None = 0.0 if from_start else None
+    empty_s = _UNSEEN_SEGMENTS * segment_s
+    fetched_s = buffered_s = 0.0
+    stalls = []
+    for now_s in ended_s.tolist():
+        if waiting_since_s is None and now_s > empty_s:
+            waiting_since_s = empty_s
+        fetched_s += segment_s
+        if waiting_since_s is None:
+            empty_s += segment_s
+            continue
+        buffered_s += segment_s
+        if buffered_s < needed_s:
+            continue
+        if from_start and np.isnan(startup_s):
+            startup_s = now_s
+        else:
+            stalls.append(Stall(fetched_s - buffered_s, now_s - waiting_since_s))
+        empty_s, buffered_s, waiting_since_s = now_s + buffered_s, 0.0, None
+    return startup_s, tuple(stalls)
+
+
+class Pages(NamedTuple):
+    """Pages by flow; arrays of shape (n_flows,), NaN for a flow without one.
+
+    Attributes
+    ----------
+    page_s : ndarray of float64
+        Mean time from a page's first request to the end of its last response.
+    page_bytes : ndarray of float64
+        Mean payload of a page.
+    busy_s : ndarray of float64
+        Time spent loading, in all.
+    """
+
+    page_s: FloatArray
+    page_bytes: FloatArray
+    busy_s: FloatArray
+
+
+def pages(chunks: RecordArray, flow_id: RecordArray) -> Pages:
+    """Join responses that follow one another without a pause into pages.
+
+    Parameters
+    ----------
+    chunks : ndarray of CHUNK_DTYPE, shape (n,)
+        Sorted by flow, then request.
+    flow_id : ndarray of uint64, shape (n_flows,)
+        The flows wanted, sorted.
+
+    Returns
+    -------
+    Pages
+    """
+    place = np.searchsorted(flow_id, chunks["flow_id"])
+    wanted = place < len(flow_id)
+    wanted[wanted] = flow_id[place[wanted]] == chunks["flow_id"][wanted]
+    chunks, place = chunks[wanted], place[wanted]
+    begins = np.ones(len(chunks), np.bool_)
+    pause_ns = np.uint64(_PAGE_PAUSE_S * 1e9)
+    begins[1:] = (place[1:] != place[:-1]) | (chunks["request_ns"][1:] > chunks["last_ns"][:-1] + pause_ns)
+    first = np.flatnonzero(begins)
+    last = np.append(first[1:], len(chunks)) - 1 if len(first) else first
+    asked_ns, ended_ns = chunks["request_ns"][first], chunks["last_ns"][last]
+    took_s = (np.maximum(ended_ns, asked_ns) - asked_ns).astype(np.float64) / 1e9
+    n_bytes = np.add.reduceat(chunks["bytes"].astype(np.float64), first) if len(first) else took_s
+    flow = place[first]
+    n_pages = np.bincount(flow, minlength=len(flow_id))
+    n_pages = np.where(n_pages > 0, n_pages, np.nan)
+    busy_s = np.bincount(flow, took_s, minlength=len(flow_id))
+    return Pages(busy_s / n_pages, np.bincount(flow, n_bytes, minlength=len(flow_id)) / n_pages, busy_s)
