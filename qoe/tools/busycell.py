@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_address
 from typing import Any, Final
 
@@ -90,92 +91,43 @@ class _Role:
     lossy: bool = False
 
 
-def _roles() -> list[_Role]:
-    vod = _Role(
-        "ana",
-        "gold",
-        ((0.4, 0, lambda s: video(s, _VIDEO_A, _RESOLVER, quic=False, segment_s=2.0, top=7)),),
-    )
-    clips = _Role(
-        "ben",
-        "silver",
-        ((1.1, 0, lambda s: video(s, _VIDEO_B, _RESOLVER, quic=True, segment_s=2.5, top=6)),),
-    )
-    live = _Role(
-        "chloe",
-        "silver",
-        (
-            (2.3, 0, lambda s: video(s, _VIDEO_C, _RESOLVER, quic=False, segment_s=1.5, top=8)),
-            (0.2, 0, lambda s: clock_sync(s, _CLOCK)),
-        ),
-    )
-    office = _Role("dev", "gold", ((0.8, 17.0, lambda s: call(s, _CALL_A, PCMU, tos=0xB8)),))
-    both = _Role(
-        "eva",
-        "silver",
-        (
-            (1.9, 25.0, lambda s: call(s, _CALL_B, OPUS_DTX)),
-            (11.0, 0, lambda s: _sync(s, 450_000)),
-        ),
-    )
-    edge = _Role(
-        "finn",
-        "gold",
-        ((5.2, 22.0, lambda s: call(s, _CALL_C, OPUS, six=True, far_jitter_ms=14.0)),),
-        efficiency_bps=2_000_000,
-        air_ms=9,
-        lossy=True,
-    )
-    shooter = _Role("gita", "silver", ((0.6, 0, lambda s: native_game(s, _GAME_A, tick_hz=20, input_hz=25)),))
-    racer = _Role(
-        "hugo",
-        "silver",
-        ((3.0, 0, lambda s: native_game(s, _GAME_B, tick_hz=30, input_hz=20, six=True)),),
-    )
-    cloud = _Role("iris", "gold", ((9.0, 23.0, lambda s: cloud_game(s, _GAME_C, top_bps=1_200_000)),))
-    readers = [
-        _Role(
-            name,
-            tier,
-            (
-                (start, 0, lambda s, six=six: web(s, _PAGES, _RESOLVER, six=six)),
-                (start / 2, 0, lambda s: clock_sync(s, _CLOCK)),
-            ),
-        )
-        for name, tier, start, six in (("jon", "silver", 1.4, False), ("kaya", "gold", 2.9, True))
-    ]
-    reader = _Role("leo", "silver", ((5.2, 0, lambda s: web(s, _PAGES[1:], _RESOLVER, six=False)),))
-    bulk = _Role("mina", "silver", ((0.9, 0, lambda s: _fetch(s, "package-download", 9_000_000)),))
-    drive = _Role("noor", "silver", ((6.5, 0, lambda s: _fetch(s, "file-download", 1_300_000)),))
-    upload = _Role(
-        "omar",
-        "silver",
-        ((3.5, 0, lambda s: transfer(s, _DRIVE, _RESOLVER, n_bytes=1_600_000, up=True, app="file-upload")),),
-    )
-    return [
-        vod,
-        clips,
-        live,
-        office,
-        both,
-        edge,
-        shooter,
-        racer,
-        cloud,
-        *readers,
-        reader,
-        bulk,
-        drive,
-        upload,
-    ]
+def _fetch(app: str, n_bytes: int, site: Site = _MIRROR, up: bool = False) -> _Source:
+    return partial(transfer, site=site, resolver=_RESOLVER, n_bytes=n_bytes, up=up, app=app)
 
 
-def _fetch(scene: Scene, app: str, n_bytes: int) -> Process:
-    return transfer(scene, _MIRROR, _RESOLVER, n_bytes=n_bytes, up=False, app=app)
+def _watch(site: Site, segment_s: float, rungs: tuple[int, int], quic: bool = False) -> _Source:
+    return partial(video, site=site, resolver=_RESOLVER, quic=quic, segment_s=segment_s, rungs=rungs)
 
 
-def _sync(scene: Scene, n_bytes: int) -> Process:
-    return transfer(scene, _DRIVE, _RESOLVER, n_bytes=n_bytes, up=False, app="file-sync")
+def _read(sites: list[Site], six: bool = False) -> _Source:
+    return partial(web, sites=sites, resolver=_RESOLVER, six=six)
+
+
+_SYNC: Final = partial(clock_sync, site=_CLOCK)
+_OFFICE_CALL: Final = partial(call, site=_CALL_A, codec=PCMU, tos=0xB8)
+_CHAT: Final = partial(call, site=_CALL_B, codec=OPUS_DTX)
+_EDGE_CALL: Final = partial(call, site=_CALL_C, codec=OPUS, six=True, far_jitter_ms=14.0)
+_SHOOTER: Final = partial(native_game, site=_GAME_A, tick_hz=20, input_hz=25)
+_RACE: Final = partial(native_game, site=_GAME_B, tick_hz=30, input_hz=20, six=True)
+_CLOUD_GAME: Final = partial(cloud_game, site=_GAME_C, top_bps=1_200_000)
+
+_ROLES: Final = (
+    _Role("ana", "gold", ((0.4, 0, _watch(_VIDEO_A, 2.0, (0, 7))),)),
+    _Role("ben", "silver", ((1.1, 0, _watch(_VIDEO_B, 2.5, (0, 6), quic=True)),)),
+    _Role("chloe", "silver", ((2.3, 0, _watch(_VIDEO_C, 1.5, (2, 8))), (0.2, 0, _SYNC))),
+    _Role("dev", "gold", ((0.8, 17.0, _OFFICE_CALL),)),
+    _Role("eva", "silver", ((1.9, 25.0, _CHAT), (11.0, 0, _fetch("file-sync", 450_000, _DRIVE)))),
+    _Role("finn", "gold", ((5.2, 22.0, _EDGE_CALL),), efficiency_bps=2_000_000, air_ms=9, lossy=True),
+    _Role("gita", "silver", ((0.6, 0, _SHOOTER),)),
+    _Role("hugo", "silver", ((3.0, 0, _RACE),)),
+    _Role("iris", "gold", ((9.0, 23.0, _CLOUD_GAME),)),
+    _Role("jon", "silver", ((1.4, 0, _read(_PAGES)), (0.7, 0, _SYNC))),
+    _Role("kaya", "gold", ((2.9, 0, _read(_PAGES, six=True)), (1.5, 0, _SYNC))),
+    _Role("leo", "silver", ((5.2, 0, _read(_PAGES[1:])),)),
+    _Role("mina", "silver", ((0.9, 0, _fetch("package-download", 9_000_000)),)),
+    _Role("noor", "silver", ((6.5, 0, _fetch("file-download", 1_300_000)),)),
+    _Role("omar", "silver", ((3.5, 0, _fetch("file-upload", 1_600_000, _DRIVE, up=True)),)),
+)
 
 
 def _bad_radio(dice: Dice) -> Callable[[], bool]:
@@ -215,7 +167,7 @@ def record(
     net = Network(capacity_down_bps, capacity_up_bps, _BUFFER_DOWN_BYTES, _BUFFER_UP_BYTES, Dice(seed, 0))
     end_ns = int(duration_s * SECOND)
     subscribers = []
-    for index, role in enumerate(_roles()):
+    for index, role in enumerate(_ROLES):
         who = _subscriber(index, role, Dice(seed, 1, index))
         subscribers.append(who)
         for number, (from_s, to_s, source) in enumerate(role.sources):

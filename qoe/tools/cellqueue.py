@@ -349,26 +349,26 @@ class Network:
         packets = [packet for _, packet in tape]
         ends = [(p.flow.local, p.flow.remote) if p.up else (p.flow.remote, p.flow.local) for p in packets]
         ports = [(p.flow.local_port, p.flow.remote_port)[:: 1 if p.up else -1] for p in packets]
-        return Columns(
-            ts_ns=start_ns + np.array([ts for ts, _ in tape], np.int64),
+        return Columns.of(
+            len(tape),
+            ts_ns=[start_ns + ts for ts, _ in tape],
             src=_matrix([src for src, _ in ends], 16),
             dst=_matrix([dst for _, dst in ends], 16),
-            version=np.array([p.flow.version for p in packets], np.uint8),
-            protocol=np.array([p.flow.protocol for p in packets], np.uint8),
-            ttl=np.array([64 if p.up else 50 + p.flow.index % 8 for p in packets], np.uint8),
-            tos=np.array([p.flow.tos for p in packets], np.uint8),
-            ip_id=np.array([_next_id(p) for p in packets], np.uint16),
-            sport=np.array([sport for sport, _ in ports], np.uint16),
-            dport=np.array([dport for _, dport in ports], np.uint16),
-            window=np.array([p.window for p in packets], np.uint16),
-            vlan=np.zeros(len(packets), np.uint16),
-            seq=np.array([p.seq for p in packets], np.uint32),
-            ack=np.array([p.ack for p in packets], np.uint32),
-            tcp_flags=np.array([p.tcp_flags for p in packets], np.uint8),
-            n_options=np.array([len(p.options) for p in packets], np.uint8),
-            n_prefix=np.array([len(p.prefix) for p in packets], np.uint8),
+            version=[p.flow.version for p in packets],
+            protocol=[p.flow.protocol for p in packets],
+            ttl=[64 if p.up else 50 + p.flow.index % 8 for p in packets],
+            tos=[p.flow.tos for p in packets],
+            ip_id=[_next_id(p) for p in packets],
+            sport=[sport for sport, _ in ports],
+            dport=[dport for _, dport in ports],
+            window=[p.window for p in packets],
+            seq=[p.seq for p in packets],
+            ack=[p.ack for p in packets],
+            tcp_flags=[p.tcp_flags for p in packets],
+            n_options=[len(p.options) for p in packets],
+            n_prefix=[len(p.prefix) for p in packets],
             options=_matrix([p.options for p in packets], 40),
-            payload_bytes=np.array([p.payload_bytes for p in packets], np.int64),
+            payload_bytes=[p.payload_bytes for p in packets],
             prefix=_matrix([p.prefix for p in packets], max((len(p.prefix) for p in packets), default=0)),
         )
 

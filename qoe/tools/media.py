@@ -67,6 +67,7 @@ class RtpStream:
         self._jitter = 0.0
         self._transit: float | None = None
         self._reported = (0, 0)
+        self._delays_ms: list[float] = []
 
     def send(
         self,
@@ -79,8 +80,9 @@ class RtpStream:
         header = rtp_header(self.payload_type, marker, self.sequence, self.timestamp, self.ssrc)
         sequence, timestamp = self.sequence - self.first + 1, self.timestamp
 
-        def arrive(_: Packet) -> None:
+        def arrive(packet: Packet) -> None:
             self.n_received += 1
+            self._delays_ms.append((self._loop.now_ns - packet.sent_ns) / MS)
             self._highest = max(self._highest, sequence)
             self._arrived(timestamp)
             heard(timestamp)
@@ -96,6 +98,16 @@ class RtpStream:
         if self._transit is not None:
             self._jitter += (abs(transit - self._transit) - self._jitter) / 16
         self._transit = transit
+
+    def truth(self) -> dict[str, float]:
+        """Return what was sent and what arrived, and the one-way delay: its mean and its 95th percentile."""
+        delays = sorted(self._delays_ms) or [0.0]
+        return {
+            "sent": self.n_sent,
+            "received": self.n_received,
+            "delay_mean_ms": sum(delays) / len(delays),
+            "delay_p95_ms": delays[len(delays) * 95 // 100],
+        }
 
     def report_block(self) -> bytes:
         """Return the block of a receiver report about this stream."""
@@ -171,15 +183,8 @@ def call(
         for number, send in enumerate(rtcp):
             report = sender_report(loop.now_ns, streams[number], streams[1 - number], b"caller")
             send(len(report), report)
-    _note_call(scene, start_s, streams)
-
-
-def _note_call(scene: Scene, start_s: float, streams: list[RtpStream]) -> None:
-    ways = {
-        way: {"sent": stream.n_sent, "received": stream.n_received}
-        for way, stream in zip(("up", "down"), streams, strict=True)
-    }
-    scene.who.note("voip", at_s=start_s, duration_s=scene.now_s - start_s, **ways)
+    up_truth, down_truth = (stream.truth() for stream in streams)
+    scene.who.note("voip", at_s=start_s, duration_s=scene.now_s - start_s, up=up_truth, down=down_truth)
 
 
 def _talk(scene: Scene, codec: Codec, stream: RtpStream, jitter_ms: float, talks_first: bool) -> Process:

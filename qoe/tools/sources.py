@@ -118,10 +118,12 @@ def clock_sync(scene: Scene, site: Site) -> Process:
         yield 8 * SECOND
 
 
-def video(scene: Scene, site: Site, resolver: Site, *, quic: bool, segment_s: float, top: int) -> Process:
+def video(
+    scene: Scene, site: Site, resolver: Site, *, quic: bool, segment_s: float, rungs: tuple[int, int]
+) -> Process:
     """Play adaptive video: fetch segments ahead of a buffer, at the rung that the throughput allows.
 
-    `top` is the highest rung of :data:`LADDER_BPS`; the player holds at most five segments.
+    `rungs` are the lowest and the highest of :data:`LADDER_BPS`; the player holds at most five segments.
     """
     net, who = scene.net, scene.who
     yield from lookup(scene, resolver, site)
@@ -132,9 +134,9 @@ def video(scene: Scene, site: Site, resolver: Site, *, quic: bool, segment_s: fl
     yield connection.request(420, 6_000, 8 * MS)
     truth = who.note("video", asked_s=asked_s, startup_s=None, stalls=[], segments=[])
     player = _Player(truth, segment_s)
-    estimate_bps = 1.6 * LADDER_BPS[1]
+    estimate_bps = 400_000.0
     while net.loop.now_ns < scene.end_ns:
-        rung = _rung(player.buffer_s(scene.now_s), segment_s, estimate_bps, top)
+        rung = _rung(player.buffer_s(scene.now_s), segment_s, estimate_bps, rungs)
         n_bytes = int(LADDER_BPS[rung] * segment_s / 8 * scene.dice.between(0.85, 1.15))
         start_s = scene.now_s
         yield connection.request(380 + scene.dice.integer(0, 60), n_bytes, 6 * MS)
@@ -148,10 +150,12 @@ def video(scene: Scene, site: Site, resolver: Site, *, quic: bool, segment_s: fl
     connection.close()
 
 
-def _rung(buffer_s: float, segment_s: float, estimate_bps: float, top: int) -> int:
+def _rung(buffer_s: float, segment_s: float, estimate_bps: float, rungs: tuple[int, int]) -> int:
     """Return the highest rung the throughput carries with a margin that a low buffer widens."""
     margin = 0.55 if buffer_s < segment_s else 0.75 if buffer_s < 2 * segment_s else 0.9
-    return max((k for k in range(top + 1) if LADDER_BPS[k] <= margin * estimate_bps - _AUDIO_BPS), default=0)
+    budget_bps = margin * estimate_bps - _AUDIO_BPS
+    low, top = rungs
+    return max((k for k in range(low, top + 1) if LADDER_BPS[k] <= budget_bps), default=low)
 
 
 class _Player:
@@ -198,8 +202,7 @@ def web(scene: Scene, sites: list[Site], resolver: Site, *, six: bool) -> Proces
         yield first.request(scene.dice.integer(420, 700), document_bytes, scene.dice.integer(20, 90) * MS)
         hosts = [first, *(scene.tcp(site, 443, ("web", "page")) for site in sites if site is not main)][:3]
         fetches = [scene.net.loop.spawn(_objects(scene, host, host is not first)) for host in hosts]
-        for fetched in fetches:
-            yield fetched
+        yield from fetches
         scene.who.note("web", at_s=start_s, page_load_s=scene.now_s - start_s)
         for host in hosts:
             host.close()
@@ -216,8 +219,7 @@ def _objects(scene: Scene, connection: Connection, fresh: bool) -> Process:
         connection.request(scene.dice.integer(90, 420), size, scene.dice.integer(5, 30) * MS)
         for size in sizes
     ]
-    for one in flying:
-        yield one
+    yield from flying
 
 
 def transfer(scene: Scene, site: Site, resolver: Site, *, n_bytes: int, up: bool, app: str) -> Process:
