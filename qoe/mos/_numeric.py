@@ -16,9 +16,10 @@ Numeric: TypeAlias = float | FloatArray
 
 
 def _is_numeric(value: object) -> bool:
-    return isinstance(value, int | float | np.generic | np.ndarray | list | tuple) and not isinstance(
-        value, bool
-    )
+    # a named tuple holds the coefficients of a model; only a bare one is a sequence of numbers
+    if isinstance(value, bool):
+        return False
+    return isinstance(value, int | float | np.generic | np.ndarray | list) or type(value) is tuple
 
 
 def elementwise(model: Callable[P, Any]) -> Callable[P, Any]:
@@ -26,8 +27,8 @@ def elementwise(model: Callable[P, Any]) -> Callable[P, Any]:
 
     Numeric arguments reach `model` as float64 arrays (of zero dimensions for a scalar); anything else
     (enums, flags, dataclasses) is passed as it is. Where any numeric argument is NaN the result is NaN,
-    whatever branches or clips the formula has. If no argument has a dimension, a ``float`` is returned,
-    otherwise a float64 array; the declared type is Any, as it is for NumPy's ufuncs.
+    whatever branches or clips the formula has. A result without dimensions is returned as ``float``, any
+    other as a float64 array; the declared type is Any, as it is for NumPy's ufuncs.
     """
 
     @wraps(model)
@@ -48,7 +49,7 @@ def elementwise(model: Callable[P, Any]) -> Callable[P, Any]:
             missing = _any_nan(numbers)
             if missing is not None:
                 result = np.where(missing, np.nan, result)
-        return np.asarray(result, dtype=np.float64) if any(n.ndim for n in numbers) else float(result)
+        return np.asarray(result, dtype=np.float64) if np.ndim(result) else float(result)
 
     return call
 

@@ -234,7 +234,10 @@ def talker_echo_impairment(
 
 
 def echo_term(roe: Any, re: Any, t_ms: Any) -> Any:
-    """Shape of Idte in G.107, G.107.1 and G.1070: grows with T and with Roe - Re."""
+    """Shape of Idte in G.107, G.107.1 and G.1070: grows with T and with Roe - Re, from -1 upwards.
+
+    An echo far below what is noticed gets slightly less than 0: so the Recommendations have it.
+    """
     half = (roe - re) / 2.0
     return (half + np.sqrt(half * half + 100.0) - 1.0) * (1.0 - np.exp(-t_ms))
 

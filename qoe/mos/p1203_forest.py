@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from os import PathLike
 
@@ -43,7 +44,9 @@ def read_trees(paths: Iterable[str | PathLike[str]]) -> Forest:
 
 def _read_tree(path: str | PathLike[str]) -> FloatArray:
     try:
-        tree = np.loadtxt(path, delimiter=",", ndmin=2)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # an empty file is refused below
+            tree = np.loadtxt(path, delimiter=",", ndmin=2)
     except (OSError, ValueError) as error:
         raise ModelError(f"{path}: cannot be read as a tree: {error}") from error
     if not _is_tree(tree):

@@ -112,7 +112,7 @@ def video_per_second(session: Session) -> FloatArray:
     """O22 per second of media, shape (seconds,): second t has the segment played just before t + 1."""
     segments = session.segments
     for i, s in enumerate(segments):
-        if not min(s.bitrate_bps, s.width, s.height, s.fps, s.duration_s) > 0:
+        if not all(x > 0 for x in (s.bitrate_bps, s.width, s.height, s.fps, s.duration_s)):
             raise ProblemError(
                 f"segment {i}: bitrate, size, frame rate and duration must be above 0, got {s}"
             )

@@ -209,7 +209,7 @@ def talker_echo_wb(t_ms: Numeric, telr_db: Numeric = 65.0) -> Any:
     Returns
     -------
     float or ndarray
-        Impairment, 0 at no delay.
+        Impairment, 0 at no delay; the formula goes down to -1 for an echo too faint to notice.
     """
     t = np.maximum(t_ms, 0.0)
     k = np.where(t < 100.0, 0.08 * t + 10.0, 18.0)
