@@ -29,7 +29,7 @@ engine = Extension(
     sources=[str(NATIVE / "engine.pyx")],
     include_dirs=[str(NATIVE / "include"), str(NATIVE)],
     depends=[
-        str(p) for pattern in ("*.pxd", "*.pxi", "*.h", "include/*.h") for p in sorted(NATIVE.glob(pattern))
+        str(p) for pattern in ("*.pyx", "*.pxd", "*.pxi", "*.h", "include/*.h") for p in sorted(NATIVE.glob(pattern))
     ],
     extra_compile_args=compile_args,
     extra_link_args=SANITIZE_FLAGS if SANITIZE else [],
