@@ -1,7 +1,7 @@
 """Quality of the video and audio segments of a stream: ITU-T P.1203.1 mode 0 and P.1203.2.
 
 Mode 0 needs what a network can know or estimate: bitrate, resolution and frame rate. H.264 is assumed;
-:func:`qoe.mos.video.extend_codec` turns the scores to other codecs.
+:func:`extend_codec` turns the scores to other codecs.
 """
 
 from __future__ import annotations
@@ -25,6 +25,14 @@ class Device(Enum):
     """Computer screen or TV set."""
     HANDHELD = "handheld"
     """Phone or tablet."""
+
+
+class Codec(Enum):
+    """Video codecs: coefficients of a cubic on O22, highest power first."""
+
+    H264 = (0.0, 0.0, 1.0, 0.0)
+    VP9 = (-0.04129014, 0.30953836, 0.32314399, 0.5284358)
+    HEVC = (-0.05196039, 0.39430046, 0.17486221, 0.50008018)
 
 
 class AudioCodec(Enum):
@@ -137,6 +145,32 @@ def upscaling_degradation(pixels: Numeric, display_pixels: Numeric) -> Any:
 def on_handheld(o22: Numeric) -> Any:
     """Video quality as judged on a handheld, 1 to 5 (P.1203.1 eq. 13)."""
     return np.clip(-0.60293 + 2.12382 * o22 - 0.36936 * o22**2 + 0.03409 * o22**3, 1.0, 5.0)
+
+
+@elementwise
+def extend_codec(o22: Numeric, codec: Codec) -> Any:
+    """Turn the quality that P.1203.1 gives a bitrate, which is for H.264, to another codec.
+
+    Parameters
+    ----------
+    o22 : float or ndarray
+        From :func:`video_quality`.
+    codec : Codec
+        Codec of the video.
+
+    Returns
+    -------
+    float or ndarray
+        MOS, 1 to 5.
+
+    Notes
+    -----
+    A cubic fitted by TU Ilmenau ("codec extension" of P.1203 for VP9 and HEVC); not part of the
+    Recommendation. The cubics lie below the H.264 value at the ends: above 4.47 for VP9, above 4.58 and
+    between 1.1 and 1.9 for HEVC.
+    """
+    a, b, c, d = codec.value
+    return np.clip(((a * o22 + b) * o22 + c) * o22 + d, 1.0, 5.0)
 
 
 @elementwise

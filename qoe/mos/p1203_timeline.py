@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qoe.errors import ProblemError
-from qoe.mos.p1203 import AudioCodec, Device, audio_quality, video_quality
+from qoe.mos.p1203 import AudioCodec, Codec, Device, audio_quality, extend_codec, video_quality
 from qoe.schema import FloatArray
 
 IndexArray: TypeAlias = npt.NDArray[np.intp]
@@ -36,6 +36,9 @@ class Segment:
     representation : str, optional
         Name of the quality level. Neighbours of the same name within 10 s have their bitrates averaged;
         None: each segment stands for itself.
+    codec : Codec
+        Codec of the video; other than H.264 by a correction that is not part of the Recommendation
+        (:func:`qoe.mos.p1203.extend_codec`).
     """
 
     bitrate_bps: float
@@ -44,6 +47,7 @@ class Segment:
     fps: float
     duration_s: float
     representation: str | None = None
+    codec: Codec = Codec.H264
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +125,7 @@ def video_per_second(session: Session) -> FloatArray:
     bitrates = np.array([s.bitrate_bps for s in segments])[playing]
     if any(s.representation is not None for s in segments):
         bitrates = _averaged_bitrates(segments, ends, playing)
-    return np.asarray(
+    o22 = np.asarray(
         video_quality(
             bitrates,
             np.array([s.width for s in segments])[playing],
@@ -132,6 +136,10 @@ def video_per_second(session: Session) -> FloatArray:
             device=session.device,
         )
     )
+    for codec in {s.codec for s in segments} - {Codec.H264}:
+        coded = np.array([s.codec is codec for s in segments])[playing]
+        o22[coded] = extend_codec(o22[coded], codec)
+    return o22
 
 
 def audio_per_second(session: Session, seconds: int) -> FloatArray:

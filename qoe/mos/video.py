@@ -10,13 +10,12 @@ only stalls are known       ``mos_stalling`` (Hossfeld), ``mos_buffering`` (Mok)
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import Any
 
 import numpy as np
 
 from qoe.mos._numeric import Numeric, elementwise
-from qoe.mos.p1203 import AudioCodec, Device, audio_quality, video_quality
+from qoe.mos.p1203 import AudioCodec, Codec, Device, audio_quality, extend_codec, video_quality
 from qoe.mos.p1203_session import Forest, SessionQuality, session_mos, session_quality
 from qoe.mos.p1203_timeline import AudioSegment, Segment, Session, Stall
 
@@ -38,40 +37,6 @@ __all__ = [
     "session_quality",
     "video_quality",
 ]
-
-
-class Codec(Enum):
-    """Video codecs: coefficients of a cubic on O22, highest power first."""
-
-    H264 = (0.0, 0.0, 1.0, 0.0)
-    VP9 = (-0.04129014, 0.30953836, 0.32314399, 0.5284358)
-    HEVC = (-0.05196039, 0.39430046, 0.17486221, 0.50008018)
-
-
-@elementwise
-def extend_codec(o22: Numeric, codec: Codec) -> Any:
-    """Turn the quality that P.1203.1 gives a bitrate, which is for H.264, to another codec.
-
-    Parameters
-    ----------
-    o22 : float or ndarray
-        From :func:`video_quality`.
-    codec : Codec
-        Codec of the video.
-
-    Returns
-    -------
-    float or ndarray
-        MOS, 1 to 5.
-
-    Notes
-    -----
-    A cubic fitted by TU Ilmenau ("codec extension" of P.1203 for VP9 and HEVC); not part of the
-    Recommendation. The cubics lie below the H.264 value at the ends: above 4.47 for VP9, above 4.58 and
-    between 1.1 and 1.9 for HEVC.
-    """
-    a, b, c, d = codec.value
-    return np.clip(((a * o22 + b) * o22 + c) * o22 + d, 1.0, 5.0)
 
 
 @elementwise

@@ -114,7 +114,7 @@ CASES = [
     Case(p1203.upscaling_degradation, {"pixels": (1e4, 1e7), "display_pixels": (1e4, 1e7)}, 0, 100),
     Case(p1203.on_handheld, {"o22": MOS}, 1, 5),
     Case(p1203.audio_quality, {"bitrate_bps": RATE}, 1.05, 4.9),
-    Case(lambda o22: video.extend_codec(o22, video.Codec.HEVC), {"o22": MOS}, 1, 5),
+    Case(lambda o22: p1203.extend_codec(o22, p1203.Codec.HEVC), {"o22": MOS}, 1, 5),
     Case(video.mos_stalling, {"n_stalls": (0, 20), "mean_stall_s": (0, 60)}, 1.5, 5),
     Case(
         video.mos_buffering,
@@ -240,7 +240,7 @@ def test_no_model_is_left_out():
     """Every model of the package is held to the convention here."""
     modules = [importlib.import_module(f"qoe.mos.{m.name}") for m in pkgutil.iter_modules(qoe.mos.__path__)]
     public = {name for module in modules for name in _elementwise(module)}
-    assert public - set(NAMES) == {"video.extend_codec"}  # listed with its codec bound
+    assert public - set(NAMES) == {"p1203.extend_codec"}  # listed with its codec bound
 
 
 def test_lists_and_integers_are_numbers():

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qoe.mos import p1203
-from qoe.mos.p1203 import AudioCodec, Device
+from qoe.mos.p1203 import AudioCodec, Codec, Device
 
 AUDIO = {"mp2": AudioCodec.MP2, "ac3": AudioCodec.AC3, "aaclc": AudioCodec.AAC_LC, "heaac": AudioCodec.HE_AAC}
 
@@ -86,3 +86,15 @@ def test_audio_rises_with_bitrate():
     """More bits are never worse for any audio codec."""
     for codec in AudioCodec:
         assert (np.diff(p1203.audio_quality(np.linspace(0, 400e3, 400), codec)) >= 0).all()
+
+
+def test_codec_extension():
+    """H.264 is left as it is; VP9 and HEVC lift what is in the middle of the scale, and keep its order."""
+    o22 = np.linspace(1.05, 4.9, 50)
+    assert p1203.extend_codec(o22, Codec.H264) == pytest.approx(o22)
+    middle = np.linspace(2.0, 4.4, 26)
+    for codec in (Codec.VP9, Codec.HEVC):
+        assert (p1203.extend_codec(middle, codec) > middle).all()
+    assert p1203.extend_codec(3.5, Codec.HEVC) > p1203.extend_codec(3.5, Codec.VP9)
+    for codec in Codec:
+        assert (np.diff(p1203.extend_codec(o22, codec)) > 0).all()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from qoe.errors import ProblemError
-from qoe.mos.p1203 import AudioCodec, Device, audio_quality, video_quality
+from qoe.mos.p1203 import AudioCodec, Codec, Device, audio_quality, extend_codec, video_quality
 from qoe.mos.p1203_timeline import AudioSegment, Segment, Session, audio_per_second, video_per_second
 
 LOW = Segment(400e3, 640, 360, 25, 4.0)
@@ -55,6 +57,13 @@ def test_equal_names_apart_are_not_averaged():
     """A representation that returns after another one starts afresh."""
     a, b, c = (Segment(rate, 1280, 720, 25, 2.0, name) for rate, name in ((1e6, "x"), (5e6, "y"), (3e6, "x")))
     assert video_per_second(Session([a, b, c])) == pytest.approx([_q(a)] * 2 + [_q(b)] * 2 + [_q(c)] * 2)
+
+
+def test_codecs_are_corrected_segment_by_segment():
+    """Only segments of another codec than H.264 are corrected."""
+    hevc = replace(HIGH, codec=Codec.HEVC)
+    o22 = video_per_second(Session([LOW, hevc, HIGH]))
+    assert o22 == pytest.approx([_q(LOW)] * 4 + [extend_codec(_q(HIGH), Codec.HEVC)] * 6 + [_q(HIGH)] * 6)
 
 
 def test_audio_per_second():

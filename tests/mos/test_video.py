@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 
-import numpy as np
 import pytest
 
 from qoe.mos import video
-from qoe.mos.video import Codec
 
 
 def test_simple_model_vectors(vectors):
@@ -28,18 +26,6 @@ def test_levels_end_at_their_bounds():
     """A bound belongs to the level below it."""
     assert video.mos_buffering(1.0, 0.02, 5.0) == pytest.approx(4.23 - 0.0672 - 0.742 - 0.106)
     assert video.mos_buffering(1.01, 0.021, 5.01) == pytest.approx(4.23 - 2 * (0.0672 + 0.742 + 0.106))
-
-
-def test_codec_extension():
-    """H.264 is left as it is; VP9 and HEVC lift what is in the middle of the scale, and keep its order."""
-    o22 = np.linspace(1.05, 4.9, 50)
-    assert video.extend_codec(o22, Codec.H264) == pytest.approx(o22)
-    middle = np.linspace(2.0, 4.4, 26)
-    for codec in (Codec.VP9, Codec.HEVC):
-        assert (video.extend_codec(middle, codec) > middle).all()
-    assert video.extend_codec(3.5, Codec.HEVC) > video.extend_codec(3.5, Codec.VP9)
-    for codec in Codec:
-        assert (np.diff(video.extend_codec(o22, codec)) > 0).all()
 
 
 def test_one_roof():
