@@ -1,8 +1,8 @@
 """Captures as sources of packets: files, pipes and standard input, plain or compressed, one after another.
 
-A file is read with ``readinto`` into the reader's one reusable window, not mapped: at 100-byte packets
-that costs 10 ns a packet more than parsing a warm mapping, and buys memory that stays flat, one path for
-files and pipes alike, and a file that shrinks while it is read ends early instead of killing the process.
+A file is read with ``readinto`` into the reader's one reusable window, not mapped: on 2.5 million packets
+of 84 bytes both cost 24 ns a packet, parsing included, and reading keeps memory flat, serves pipes by the
+same path, and lets a file that shrinks meanwhile end early where a mapping would kill the process.
 """
 
 from __future__ import annotations
@@ -410,7 +410,7 @@ def expand(patterns: Iterable[str | os.PathLike[str]]) -> list[str]:
         A file that does not exist, or a pattern without a match.
     """
     names: dict[str, None] = {}
-    for pattern in map(os.fspath, patterns):
+    for pattern in [os.fspath(p) for p in patterns]:
         if pattern == STDIN or os.path.exists(pattern):
             names[pattern] = None
             continue
@@ -476,8 +476,8 @@ def read(
     --------
     >>> n_bytes = sum(int(burst.packets["wire_len"].sum()) for burst in read("busy.pcap"))  # doctest: +SKIP
     """
-    one = isinstance(paths, (str, os.PathLike))
-    for source in open_captures(expand([paths] if one else paths)):
+    patterns = [paths] if isinstance(paths, (str, os.PathLike)) else paths
+    for source in open_captures(expand(patterns)):
         while (packets := source.next_burst(burst)) is not None:
             yield packets
         for line in source.warnings():

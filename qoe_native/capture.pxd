@@ -172,18 +172,18 @@ cdef inline uint32_t capture_link_slot(CaptureState *s, uint32_t link_type) noex
 
 cdef inline void capture_set_resolution(CaptureInterface *interface, uint32_t tsresol) noexcept nogil:
     # if_tsresol: 10^-n s, or 2^-n s when the top bit is set
-    cdef uint32_t i, n = tsresol & 127
+    cdef uint32_t _i, n = tsresol & 127
     interface.multiplier = interface.divisor = interface.shift = 0
     if tsresol > 127 and n:
         interface.shift = n
     elif n <= 9 or tsresol > 127:
         interface.multiplier = 1
-        for i in range(0 if tsresol > 127 else n, 9):
+        for _i in range(0 if tsresol > 127 else n, 9):
             interface.multiplier *= 10
         interface.max_ticks = <uint64_t> INT64_MAX // interface.multiplier
     elif n <= 28:
         interface.divisor = 1
-        for i in range(9, n):
+        for _i in range(9, n):
             interface.divisor *= 10
 
 
@@ -393,7 +393,9 @@ cdef inline CaptureInterface *pcapng_packet(
     return interface
 
 
-cdef inline bint pcapng_other(CaptureState *s, const uint8_t *p, uint32_t kind, uint32_t length) noexcept nogil:
+cdef inline bint pcapng_other(
+    CaptureState *s, const uint8_t *p, uint32_t kind, uint32_t length
+) noexcept nogil:
     # a block that holds no packet; False: its length is impossible
     if length < (28 if kind == BLOCK_SECTION else 20 if kind == BLOCK_INTERFACE else 12):
         capture_fail(s, CAPTURE_BAD_LENGTH)

@@ -201,17 +201,17 @@ cdef class CaptureReader:
         list of str
         """
         cdef CaptureState *s = &self.state
-        said = [
-            (s.zero_length, "packets hold no byte"),
-            (s.longer_than_wire, "packets hold more bytes than they say were on the wire"),
-            (s.zero_clock, "packets have a clock of zero"),
-            (s.clock_overflow, "packets have a time after the year 2262, taken as its end"),
-            (s.no_timestamp, "packets carry no time and took that of the packet before"),
-            (s.no_interface, "packets of an interface that was not described were skipped"),
-            (s.oversized, f"packets of more than {CAPTURE_MAX_PACKET:,} captured bytes were skipped"),
-            (s.unknown_blocks, "blocks of an unknown type were skipped"),
-        ]
-        lines = [f"{n:,} {what}" for n, what in said if n]
+        said = (
+            ("packets that hold no byte", s.zero_length),
+            ("packets that hold more bytes than were on the wire", s.longer_than_wire),
+            ("packets with a clock of zero", s.zero_clock),
+            ("packets of after the year 2262, taken as of its April", s.clock_overflow),
+            ("packets without a time, which took that of the packet before", s.no_timestamp),
+            ("packets of an interface that was not described, skipped", s.no_interface),
+            (f"packets of more than {CAPTURE_MAX_PACKET:,} captured bytes, skipped", s.oversized),
+            ("blocks of an unknown type, skipped", s.unknown_blocks),
+        )
+        lines = [f"{what}: {n:,}" for what, n in said if n]
         if s.truncated:
             lines.append(f"truncated at byte {s.truncated_at:,}: the record that begins there is cut off")
         if s.status == CAPTURE_ERROR:
