@@ -173,7 +173,6 @@ class CellPoint(msgspec.Struct, frozen=True, kw_only=True):
     direction: str
     rate_bps: float
     load_ratio: float
-    mos: float | None = None
 
 
 class TimelinePoint(msgspec.Struct, frozen=True, kw_only=True):

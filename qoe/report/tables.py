@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import IO, Final
+from typing import IO, Any, Final
 
 from qoe.report import text
 from qoe.report.result import AllocationRow, CellResult, ClassSummary, ReplayResult, SubscriberSummary
@@ -172,3 +172,46 @@ def _figures(cell: CellResult) -> str:
         figures.append(f"fairness {text.mos(cell.fairness_before)} to {text.mos(cell.fairness_after)}")
         figures.append(f"{cell.status.replace('_', ' ')}")
     return "; ".join(figures)
+
+
+def allocations(cells: Iterable[dict[str, Any]], bold: Style = str) -> str:
+    """Write what the optimiser answered as text.
+
+    Parameters
+    ----------
+    cells : iterable of dict
+        Of `qoe.optimise.allocation_to_dict`.
+    bold : callable
+        Styles headings.
+
+    Returns
+    -------
+    str
+        Lines, the last with its newline.
+    """
+    return "\n\n".join("\n".join(_answer(cell, bold)) for cell in cells) + "\n"
+
+
+def _answer(cell: dict[str, Any], bold: Style) -> Iterator[str]:
+    yield bold(
+        f"Cell {text.printable(cell['cell'])}, {text.DIRECTION_WORDS[cell['direction']]}:"
+        f" {text.si(cell['capacity_bps'], 'bit/s')}, {cell['status'].replace('_', ' ')}"
+    )
+    yield (
+        f"  mean MOS before {text.mos(cell['mean_mos_before'])}, after {text.mos(cell['mean_mos_after'])},"
+        f" bound {text.mos(cell['mos_bound'])}; gap {text.percent(cell['gap_ratio'])}"
+    )
+    rows = (
+        (
+            text.printable(a["subscriber"]),
+            text.printable(a["class"]),
+            f"{a['scheduler_weight']:.2f}",
+            text.percent(a["share_ratio"]),
+            text.si(a["rate_bps"], "bit/s"),
+            text.mos(a["mos_before"]),
+            text.mos(a["mos_after"]),
+        )
+        for a in cell["allocations"]
+    )
+    for line in aligned("Subscriber Class >weight >share >rate >before >after", rows, bold):
+        yield f"  {line}"

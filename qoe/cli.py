@@ -1,0 +1,110 @@
+"""The command line: ``qoe COMMAND …``.
+
+Data goes to standard output, everything else to standard error. Exit codes: 0 good, 1 failed (also: only
+part could be read), 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final, NoReturn
+
+from qoe import __version__
+from qoe.commands import common, flows, info, optimise, replay, train
+from qoe.errors import QoeError
+
+_DEBUG: Final = "QOE_DEBUG"
+_DESCRIPTION: Final = "From packets to experience (MOS), from experience to scheduler weights."
+_EXAMPLES: Final = """\
+examples:
+  qoe replay busy.pcapng --cells cells.toml       who had what quality; the weights that would help
+  qoe replay busy.pcapng --capacity 20M --html report.html
+  qoe flows busy.pcapng -o flows.csv              every flow with its class
+  qoe optimise problem.json                       share cells whose MOS curves are known
+  qoe info                                        version, kernel, model
+
+'qoe COMMAND --help' tells more of each. Exit codes: 0 good, 1 failed or only partly done, 2 wrong usage.
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong with the usage in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see '{self.prog} --help'\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="qoe",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"qoe {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for command in (replay, flows, optimise, train, info):
+        command.add(commands)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments without the program's name; default those of the process.
+
+    Returns
+    -------
+    int
+        The exit code.
+    """
+    try:
+        args = _parser().parse_args(argv)
+        code: int = args.run(args)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0
+    except BrokenPipeError:
+        _drop_stdout()
+        return 1
+    except QoeError as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        return _fail("interrupted")
+    except Exception as error:
+        return _unexpected(error)
+    return code
+
+
+def _fail(message: str) -> int:
+    common.say(message)
+    return 1
+
+
+def _unexpected(error: Exception) -> int:
+    if os.environ.get(_DEBUG):
+        raise error
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{where}{error.strerror or error}")
+    if isinstance(error, MemoryError):
+        return _fail("out of memory: give a smaller --max-flows")
+    kind = type(error).__name__
+    return _fail(f"internal error, please report it: {kind}: {error} (for the traceback set {_DEBUG}=1)")
+
+
+def _drop_stdout() -> None:
+    """Let the interpreter's last flush go nowhere: whoever read our output has left."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def entry() -> NoReturn:
+    """Run as the ``qoe`` program."""
+    sys.exit(main())

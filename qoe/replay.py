@@ -1,0 +1,230 @@
+"""A capture replayed: what everyone experienced, and what other weights would have changed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import numpy as np
+
+from qoe.allocate import Busiest, allocate
+from qoe.capture import expand
+from qoe.cells import CellLoad, SubscriberTable, bearers
+from qoe.config import CellsConfig, load_cells
+from qoe.errors import CaptureError, ConfigError
+from qoe.experience import EXPERIENCE_DTYPE, Tracker, by_subscriber
+from qoe.feed import Feed, Progress
+from qoe.flows import Engine
+from qoe.report.result import ReplayResult
+from qoe.schema import RecordArray
+from qoe.tally import Tally, Timeline
+
+OnFlows: TypeAlias = Callable[[RecordArray], None]
+"""Called with flows (FLOW_DTYPE) as they end."""
+
+DEFAULT_HORIZON_S: Final = 10.0
+_FLUSHED_AT_ONCE: Final = 65_536
+
+
+def replay(
+    captures: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    *,
+    cells: CellsConfig | str | Path | None = None,
+    capacity_bps: float | tuple[float, float] | None = None,
+    interval_s: float = 1.0,
+    model: str | Path | None = "default",
+) -> ReplayResult:
+    """Judge the experience in captures and find the weights that raise it.
+
+    Parameters
+    ----------
+    captures : str, path, or iterable of them
+        Files, glob patterns, "-" for standard input.
+    cells : CellsConfig or path, optional
+        Cells, subscribers and tiers. Without it the whole capture is one cell, its subscribers the
+        private or lesser-served ends.
+    capacity_bps : float or (float, float), optional
+        What that one cell carries, both ways or down and up. Without it the busiest second is taken, a
+        lower bound: no gain is then claimed. Not with `cells`.
+    interval_s : float
+        Judge every so many seconds of capture time.
+    model : str or Path, optional
+        The classifier, as `Engine` takes it.
+
+    Returns
+    -------
+    ReplayResult
+        `partial` and `warnings` say what could not be read; Ctrl-C ends the reading, not the call.
+
+    Raises
+    ------
+    CaptureError
+        No capture could be read at all.
+    ConfigError
+        The cells file is wrong.
+    ModelError
+        The classifier is.
+    """
+    one = isinstance(captures, str | os.PathLike)
+    paths = expand([captures] if one else captures)  # type: ignore[list-item,arg-type]
+    run = Replay(paths, cells=cells, capacity_bps=capacity_bps, interval_s=interval_s, model=model)
+    result = run.run()
+    if not result.captures and run.feed.errors:
+        raise CaptureError("; ".join(run.feed.errors))
+    return result
+
+
+class Replay:
+    """One replay: reads captures by intervals of their own time, judges each, adds up.
+
+    Memory is bounded by live flows, subscribers and `qoe.tally.Timeline`, not by the captures' length.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        As `qoe.capture.expand` gives them.
+    cells, capacity_bps, interval_s, model
+        See `replay`.
+    max_flows : int, optional
+        Live flows at once; 0: the default of `Engine`.
+    on_flows : callable, optional
+        Takes flows as they end.
+    progress : callable, optional
+        See `qoe.feed.Feed`.
+
+    Attributes
+    ----------
+    feed : Feed
+        What was read, and what could not be.
+    notes : list of str
+        What else is worth a warning.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[str],
+        *,
+        cells: CellsConfig | str | Path | None = None,
+        capacity_bps: float | tuple[float, float] | None = None,
+        interval_s: float = 1.0,
+        model: str | Path | None = "default",
+        max_flows: int = 0,
+        on_flows: OnFlows | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        config = load_cells(cells) if isinstance(cells, str | Path) else cells
+        self._table = _table(config, capacity_bps)
+        self._horizon_s = max(config.horizon_s if config else DEFAULT_HORIZON_S, interval_s)
+        self._class_weights = config.class_weights if config else None
+        self._engine = Engine(max_flows=max_flows, model=model)
+        self.feed = Feed(paths, self._engine, round(interval_s * 1e9), progress)
+        self.notes: list[str] = []
+        self._on_flows = on_flows
+        self._tally, self._timeline, self._busiest = Tally(), Timeline(), Busiest()
+        self._load = CellLoad(self._table)
+        self._last_load = self._load.update(np.zeros(0, EXPERIENCE_DTYPE), interval_s)
+        self._tracker = Tracker(self._horizon_s)
+        self._judged_ns = 0
+        self._ended: list[RecordArray] = []
+        self._first_ns: int | None = None
+
+    def run(self) -> ReplayResult:
+        """Read everything; Ctrl-C ends the reading and what was read is told."""
+        events = self.feed.events()
+        try:
+            for event in events:
+                if event == "export":
+                    self._take_ended()
+                else:
+                    self._judge()
+        except KeyboardInterrupt:
+            self.feed.interrupted = True
+        finally:
+            events.close()
+        if self.feed.end_ns:
+            self._judge()
+        while self._engine.flush(_FLUSHED_AT_ONCE):
+            self._take_ended()
+        return self._result()
+
+    def _take_ended(self) -> None:
+        """Count the flows that ended; those of this interval are judged with the live ones."""
+        flows = self._engine.export()
+        if not len(flows):
+            return
+        self._tally.add_flows(flows, self._table.match(flows))
+        earliest = int(flows["first_ns"].min())
+        self._first_ns = earliest if self._first_ns is None else min(self._first_ns, earliest)
+        self._ended.append(flows[flows["last_ns"] >= self.feed.start_ns])
+        if self._on_flows:
+            self._on_flows(flows)
+
+    def _judge(self) -> None:
+        """Judge the interval that is over."""
+        self._take_ended()
+        start_ns, end_ns = self.feed.start_ns, self.feed.end_ns
+        end_s, interval_s = end_ns * 1e-9, (end_ns - start_ns) * 1e-9
+        if end_ns <= self._judged_ns:  # an older capture came after a newer one
+            self._tracker = Tracker(self._horizon_s)
+        self._judged_ns = end_ns
+        flows = np.concatenate([*self._ended, self._engine.snapshot(start_ns)])
+        self._ended.clear()
+        match = self._table.match(flows)
+        experience = self._tracker.update(flows, self._engine.chunks(), end_s, match.subscriber, match.side)
+        self._last_load = self._load.update(experience, interval_s)
+        self._busiest.add(end_s, bearers(experience, self._table, self._last_load))
+        rows = by_subscriber(experience, self._class_weights)
+        self._tally.add_mos(rows)
+        self._timeline.add(end_s, interval_s, rows, self._last_load)
+
+    def _result(self) -> ReplayResult:
+        counters = self._engine.counters()
+        self._note_losses(counters)
+        load = self._last_load
+        capacity_bps = {(int(row["cell"]), int(row["direction"])): float(row["capacity_bps"]) for row in load}
+        starts = [ns for ns in (self.feed.first_ns, self._first_ns) if ns is not None]
+        first_ns, last_ns = min(starts, default=0), self._engine.now_ns
+        return ReplayResult(
+            packets=counters["packets"],
+            bytes=counters["bytes"],
+            flows=self._tally.n_flows,
+            duration_s=max(last_ns - first_ns, 0) * 1e-9,
+            first_s=first_ns * 1e-9,
+            last_s=last_ns * 1e-9,
+            partial=self.feed.partial,
+            warnings=[*self.feed.errors, *self.feed.warnings, *self.notes],
+            captures=self.feed.captures,
+            counters=counters,
+            classes=self._tally.classes(),
+            subscribers=self._tally.subscribers(self._table),
+            cells=allocate(self._busiest.moments, self._table, load, self._horizon_s),
+            timeline=self._timeline.points(self._table, capacity_bps),
+        )
+
+    def _note_losses(self, counters: dict[str, int]) -> None:
+        n_flows, n_bytes = self._tally.nobodys
+        if n_flows and self._table.default_cell < 0:
+            self.notes.append(
+                f"{n_flows:,} flows ({n_bytes:,} bytes) belong to no subscriber of the cells file"
+            )
+        losses = (
+            (counters["flows_evicted"], "flows ended early for want of room: give a larger --max-flows"),
+            (counters["flows_dropped"], "packets found no room for their flow: give a larger --max-flows"),
+            (counters["exports_lost"], "ended flows were lost before they could be counted"),
+            (self._table.n_refused, "flows are of more subscribers than are followed, and nobody's here"),
+            (self._tracker.n_dropped, "flows were not judged: too many at once"),
+        )
+        self.notes += [f"{n:,} {what}" for n, what in losses if n]
+
+
+def _table(config: CellsConfig | None, capacity_bps: float | tuple[float, float] | None) -> SubscriberTable:
+    if config is not None:
+        if capacity_bps is not None:
+            raise ConfigError("give cells or a capacity, not both: the cells file has the capacities")
+        return SubscriberTable.from_config(config)
+    table = SubscriberTable.inferring()
+    if capacity_bps is not None:
+        table.capacity_bps[:] = capacity_bps
+    return table
