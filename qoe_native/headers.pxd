@@ -3,7 +3,8 @@
 `decode` walks from layer to layer until it meets a transport header. Ethernet, IPv4, TCP and UDP are a
 straight line through inlined functions; all other layers pass through the loop in `walk`. Lengths are
 always the smaller of what was captured and what the length fields say, so that no byte outside the frame
-is read and padding is no payload. An IP packet whose tunnel holds no IP packet is itself the flow.
+is read and padding is no payload. An IP packet whose tunnel holds no sound IP packet
+is itself the flow, unless only the capture's cut keeps it from being seen.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
@@ -11,7 +12,7 @@ from libc.string cimport memcpy, memset
 
 from qoe_native.intrin cimport be16, be32, likely, unlikely
 from qoe_native.layers cimport (
-    CERTAIN, ETHERNET, ETHERTYPE, FIRST_PIECE, GENEVE, GRE, GTPU, GUESSED, IP, IPV4, IPV6, LATER_PIECE, MPLS,
+    CERTAIN, ETHERNET, ETHERTYPE, FIRST_PIECE, GENEVE, GRE, GTPU, IP, IPV4, IPV6, LATER_PIECE, MPLS,
     NOT_ENCLOSED, OTHER_PROTOCOL, PPP, PPPOE, TCP, UDP, VXLAN, VXLAN_GPE,
     QOE_PKT_BAD_IPV4, QOE_PKT_BAD_IPV6, QOE_PKT_BAD_LINK, QOE_PKT_BAD_TUNNEL, QOE_PKT_FLOW, QOE_PKT_NOT_IP,
     QOE_PKT_TOO_DEEP, QOE_PKT_TRUNCATED,
@@ -130,8 +131,8 @@ cdef inline int later_piece(Cursor *c, Headers *h) noexcept nogil:
     return QOE_PKT_FLOW
 
 
-cdef inline void set_piece(Headers *h, uint32_t offset, uint32_t datagram_id, uint8_t protocol) noexcept nogil:
-    h.fragment = LATER_PIECE if offset else FIRST_PIECE
+cdef inline void set_piece(Headers *h, bint later, uint32_t datagram_id, uint8_t protocol) noexcept nogil:
+    h.fragment = LATER_PIECE if later else FIRST_PIECE
     h.tunnel |= QOE_T_FRAGMENT
     memset(&h.piece, 0, sizeof(FragmentKey))
     memcpy(h.piece.src, h.src, 16)
@@ -168,7 +169,7 @@ cdef inline int read_ipv6_fragment(Cursor *c, Headers *h) noexcept nogil:
     protocol = c.at[0]
     offset = be16(c.at + 2)
     if offset & 0xFFF9:
-        set_piece(h, offset >> 3, be32(c.at + 4), 0)
+        set_piece(h, offset >> 3 != 0, be32(c.at + 4), 0)
     skip(c, 8)
     h.protocol = protocol
     if h.fragment == LATER_PIECE:
@@ -251,7 +252,7 @@ cdef inline int read_ipv4(Cursor *c, Headers *h) noexcept nogil:
     skip(c, length)
     piece = be16(p + 6) & 0x3FFF
     if unlikely(piece):
-        set_piece(h, piece & 0x1FFF, be16(p + 4), p[9])
+        set_piece(h, piece & 0x1FFF != 0, be16(p + 4), p[9])
         if h.fragment == LATER_PIECE:
             h.protocol = p[9]
             return later_piece(c, h)
@@ -327,12 +328,11 @@ cdef inline int walk(Cursor *c, Headers *h, int layer) noexcept nogil:
     while layer >= <int> ETHERNET:
         n_layers += 1
         layer = read_layer(c, h, layer) if n_layers <= MAX_LAYERS else QOE_PKT_TOO_DEEP
-    if layer == QOE_PKT_FLOW or layer == QOE_PKT_TOO_DEEP or c.enclosed == NOT_ENCLOSED:
+    if (layer == QOE_PKT_FLOW or layer == QOE_PKT_TOO_DEEP or c.enclosed == NOT_ENCLOSED
+            or (layer == QOE_PKT_TRUNCATED and c.cut)):
         return layer
-    if layer == QOE_PKT_NOT_IP or (c.enclosed == GUESSED and not (layer == QOE_PKT_TRUNCATED and c.cut)):
-        h[0] = c.enclosing[0]
-        return QOE_PKT_FLOW
-    return layer
+    h[0] = c.enclosing[0]
+    return QOE_PKT_FLOW
 
 
 cdef inline int decode(const uint8_t *data, uint32_t captured_len, uint32_t wire_len, uint32_t link_type,

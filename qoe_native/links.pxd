@@ -5,7 +5,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from qoe_native.intrin cimport be16, be32, le16, le32, likely
 from qoe_native.layers cimport (
     ETHERNET, ETHERTYPE, IP, IPV4, IPV6, MPLS, PPP, PPPOE,
-    QOE_PKT_BAD_IPV4, QOE_PKT_BAD_LINK, QOE_PKT_BAD_TUNNEL, QOE_PKT_LINK_TYPE, QOE_PKT_NOT_IP, QOE_PKT_TRUNCATED,
+    QOE_PKT_BAD_LINK, QOE_PKT_BAD_TUNNEL, QOE_PKT_LINK_TYPE, QOE_PKT_NOT_IP, QOE_PKT_TRUNCATED,
     QOE_T_EOMPLS, QOE_T_MPLS, QOE_T_PPPOE, QOE_T_QINQ, QOE_T_VLAN,
     Cursor, Headers, add_context, available, limit, skip,
 )

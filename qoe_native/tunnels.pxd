@@ -151,8 +151,8 @@ cdef inline int skip_gtpu_extensions(Cursor *c, Headers *h) noexcept nogil:
     """The chain behind the optional fields (TS 29.281 section 5.2); the cursor is at the first's type."""
     cdef uint32_t length
     cdef uint8_t kind
-    cdef int n
-    for n in range(GTPU_MAX_EXTENSIONS + 1):
+    cdef int _n
+    for _n in range(GTPU_MAX_EXTENSIONS + 1):
         kind = c.at[0]
         skip(c, 1)
         if kind == 0:
