@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -367,14 +368,16 @@ def write_capture(batches: Iterable[Batch], path: Path | str, comment: str = "",
         Section comment and interface name, in a pcapng alone.
     """
     is_pcapng = str(path).endswith(".pcapng")
+    rest = iter(batches)
+    first = next(rest)
+    header = pcap_header(first.link_type)
+    if is_pcapng:
+        header = section(comment) + interface(first.link_type, name)
     n_written = 0
     with open(path, "wb") as file:
-        for batch in batches:
-            if not n_written:
-                header = section(comment) + interface(batch.link_type, name)
-                file.write(header if is_pcapng else pcap_header(batch.link_type))
+        file.write(header)
+        for batch in chain([first], rest):
             for piece in batch.pieces():
-                records = enhanced_packets(piece) if is_pcapng else pcap_records(piece)
-                file.write(records)
+                file.write(enhanced_packets(piece) if is_pcapng else pcap_records(piece))
                 n_written += len(piece)
     return n_written

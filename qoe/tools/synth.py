@@ -76,7 +76,7 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-_natural.__name__, _rate.__name__, _seconds.__name__ = "whole number", "rate", "time from 1 to 3600 s"
+_natural.__name__, _rate.__name__, _seconds.__name__ = "number of 0 or more", "rate", "time of 1 to 3600 s"
 
 
 def _parser() -> argparse.ArgumentParser:
