@@ -13,6 +13,7 @@ from qoe.capture import Source, link_name
 from qoe.errors import CaptureError
 from qoe.flows import Engine
 from qoe.report.result import CaptureSummary
+from qoe.schema import Burst
 from qoe_native.engine import STATUS_NAMES, decode_one
 
 T = TypeVar("T")
@@ -124,23 +125,26 @@ class Feed:
 
     def _enter_interval(self, source: Source) -> Iterator[Event]:
         """Go to the interval of the next packet, whenever that is, and take this packet."""
+        peeked = self._peek(source)
+        if peeked and self.end_ns and peeked[0][0] - self.end_ns > _WILD_JUMP_NS:
+            peeked += self._peek(source)
+        for time_ns, burst in peeked:
+            # one wild clock does not move the time: the packet after it tells
+            yield from self._move_to(min(time_ns, peeked[-1][0]))
+            self._engine.process(burst)
+
+    def _peek(self, source: Source) -> list[tuple[int, Burst]]:
+        """Read the next packet and its time, if there is one."""
         burst = self._patiently(lambda: source.next_burst(1))
-        if burst is None:
-            return
-        bursts, time_ns = [burst], int(burst.packets["ts_ns"][0])
-        if self.end_ns and time_ns - self.end_ns > _WILD_JUMP_NS:  # one wild clock does not move the time
-            following = self._patiently(lambda: source.next_burst(1))
-            if following is not None:
-                bursts.append(following)
-                time_ns = min(time_ns, int(following.packets["ts_ns"][0]))
+        return [] if burst is None else [(int(burst.packets["ts_ns"][0]), burst)]
+
+    def _move_to(self, time_ns: int) -> Iterator[Event]:
         self.first_ns = time_ns if self.first_ns is None else min(self.first_ns, time_ns)
         if not self.start_ns <= time_ns < self.end_ns:
             if self.end_ns:
                 yield "interval"
             self.start_ns = time_ns - time_ns % self._interval_ns
             self.end_ns = self.start_ns + self._interval_ns
-        for taken in bursts:
-            self._engine.process(taken)
 
     def _patiently(self, wait: Callable[[], T]) -> T:
         """Do what may wait for a pipe: Ctrl-C ends the wait."""
