@@ -114,7 +114,8 @@ def _time_text(seconds: float, step_s: float) -> str:
     return f"{hours}:{rest // 60:02d} h" if step_s >= 60 and hours else f"{whole // 60}:{whole % 60:02d} min"
 
 
-def _time_ticks(span_s: float) -> list[tuple[float, str]]:
+def time_ticks(span_s: float) -> list[tuple[float, str]]:
+    """Choose round times along `span_s` seconds, with their names."""
     steps = _STEPS_S + _STEPS_LONG_S
     step = next((s for s in steps if span_s / s <= 10), steps[-1])
     return [(i * step, _time_text(i * step, step)) for i in range(int(span_s / step * (1 + 1e-9)) + 1)]
@@ -153,7 +154,7 @@ class Frame:
             parts.append(tag("line", class_="grid", x1=LEFT, x2=WIDTH - RIGHT, y1=y, y2=y))
             parts.append(label(LEFT - 10, y + 4, name, "end", class_="tick"))
         bottom = _TOP + self.height
-        for time_s, name in _time_ticks(self.span_s):
+        for time_s, name in time_ticks(self.span_s):
             x = self.x(time_s)
             parts.append(tag("line", class_="axis", x1=x, x2=x, y1=bottom, y2=bottom + 5))
             parts.append(label(x, bottom + 20, name, "middle", class_="tick"))
