@@ -14,7 +14,7 @@ import numpy as np
 
 from qoe.applications import session_mos, streaming_quality
 from qoe.mos.video import Stall
-from qoe.schema import FloatArray, IntArray, RecordArray
+from qoe.schema import BoolArray, FloatArray, IntArray, RecordArray
 
 SEGMENT_S: Final = 4.0
 """Length of a segment that is assumed until a player's own shows."""
@@ -77,7 +77,7 @@ def view(chunks: RecordArray, *, from_start: bool = False, segment_s: float = 0.
     from_start : bool
         The first chunk is the first of the viewing: its loading counts as start-up delay.
     segment_s : float
-        Media time a segment if it is known already; 0: find out.
+        Media time a segment as found before; 0: not known. What these chunks show counts more.
 
     Returns
     -------
@@ -89,7 +89,7 @@ def view(chunks: RecordArray, *, from_start: bool = False, segment_s: float = 0.
     ended_s = np.maximum.accumulate(_seconds(chunks, "last_ns"))  # a clock may have run back
     major = major_chunks(chunks["bytes"])
     seen_s = segment_length_s(requested_s, ended_s, major)
-    length_s = segment_s or seen_s or SEGMENT_S
+    length_s = seen_s or segment_s or SEGMENT_S
     first = np.flatnonzero(major)
     n_bytes = np.add.reduceat(chunks["bytes"].astype(np.float64), first)  # a segment and its sound
     media_bps = 8.0 * n_bytes / length_s
@@ -124,14 +124,15 @@ def _score(media_bps: FloatArray, segment_s: float, startup_s: float, stalls: tu
 def _seconds(chunks: RecordArray, name: str) -> FloatArray:
     """Return times in seconds since the first request, never negative."""
     times_ns, start_ns = chunks[name], chunks["request_ns"][0]
-    return (np.maximum(times_ns, start_ns) - start_ns).astype(np.float64) / 1e9
+    since_ns: FloatArray = (np.maximum(times_ns, start_ns) - start_ns).astype(np.float64)
+    return since_ns / 1e9
 
 
-def major_chunks(n_bytes: IntArray) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def major_chunks(n_bytes: IntArray) -> BoolArray:
     """Tell segments of video from the sound fetched between them; the first always counts."""
     size = n_bytes.astype(np.float64)
     before, after = np.concatenate([[np.inf], size[:-1]]), np.concatenate([size[1:], [np.inf]])
-    major = size >= _MINOR_RATIO * np.minimum(before, after)
+    major: BoolArray = size >= _MINOR_RATIO * np.minimum(before, after)
     major[0] = True
     return major
 
@@ -247,7 +248,8 @@ def pages(chunks: RecordArray, flow_id: RecordArray) -> Pages:
     took_s = (np.maximum(ended_ns, asked_ns) - asked_ns).astype(np.float64) / 1e9
     n_bytes = np.add.reduceat(chunks["bytes"].astype(np.float64), first) if len(first) else took_s
     flow = place[first]
-    n_pages = np.bincount(flow, minlength=len(flow_id))
-    n_pages = np.where(n_pages > 0, n_pages, np.nan)
-    busy_s = np.bincount(flow, took_s, minlength=len(flow_id))
-    return Pages(busy_s / n_pages, np.bincount(flow, n_bytes, minlength=len(flow_id)) / n_pages, busy_s)
+    n_pages = np.bincount(flow, minlength=len(flow_id)).astype(np.float64)
+    n_pages[n_pages == 0] = np.nan
+    busy_s: FloatArray = np.bincount(flow, took_s, minlength=len(flow_id)).astype(np.float64)
+    loaded: FloatArray = np.bincount(flow, n_bytes, minlength=len(flow_id)).astype(np.float64)
+    return Pages(busy_s / n_pages, loaded / n_pages, busy_s)

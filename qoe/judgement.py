@@ -1,0 +1,389 @@
+"""From what a flow record measures to the inputs of the QoE models, and the MOS they give.
+
+Every input has a fallback, and `mos_confidence` says how much of it was measured:
+
+- Round trip: the flow's own (TCP, QUIC), else the mean of the same subscriber's other flows, else 50 ms.
+- Calls: loss, bursts and jitter from RTP; the codec from payload type, clock and size. Without RTP the loss
+  is taken as 0 and the jitter from the gaps between packets beyond what their mean explains.
+- Video: the player's chunks (`qoe.playback`); with fewer than two, the mean rate.
+- Games: cloud gaming is told from games played on the device by rate and packet size.
+- Web: pages made of the server's chunks, else the flow's own length if it was brief and never paused, else
+  the time of a small page, for no chunk means that every response was small.
+- Bulk: the rate in the stronger direction.
+- Other and unknown: no MOS (NaN); nor for a flow of fewer than four packets.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from qoe import applications as app
+from qoe.applications import Codec, MosModel
+from qoe.mos import loss
+from qoe.playback import Pages, Viewing
+from qoe.schema import AppClass, BoolArray, FloatArray, IntArray, RecordArray
+
+EXPERIENCE_DTYPE: Final = np.dtype(
+    [
+        ("flow_id", "u8"),
+        ("subscriber", "i8"),  # -1: nobody's
+        ("side", "i1"),  # 0 the subscriber is src, 1 dst, -1 nobody (src then counts as the subscriber)
+        ("app_class", "u1"),  # AppClass
+        ("model", "u1"),  # MosModel
+        ("codec", "u1"),  # applications.Codec, of voice
+        ("mos", "f8"),  # 1 to 5; NaN: not estimable
+        ("mos_confidence", "f8"),  # 0 to 1
+        ("probability", "f4", (len(AppClass),)),
+        ("rate_down_bps", "f8"),  # mean over the horizon, bytes on the wire
+        ("rate_up_bps", "f8"),
+        ("bytes_down", "u8"),  # in the last interval
+        ("bytes_up", "u8"),
+        ("packets_down", "u8"),  # in the last interval
+        ("packets_up", "u8"),
+        ("packet_bytes_down", "f8"),  # mean frame over the horizon; NaN: none
+        ("packet_bytes_up", "f8"),
+        ("rtt_ms", "f8"),  # the flow's own; NaN: not seen
+        ("queue_ms", "f8"),  # mean round trip above the shortest; NaN: not seen
+        ("jitter_ms", "f8"),  # NaN: not seen
+        ("loss_down_ratio", "f8"),  # RTP sequence gaps, TCP retransmissions; NaN: not visible
+        ("loss_up_ratio", "f8"),
+        ("burst_ratio", "f8"),  # BurstR of the loss; 1: random
+        ("media_bps", "f8"),  # video: bitrate of what is played; NaN: not known
+        ("startup_s", "f8"),
+        ("stall_s", "f8"),
+        ("n_stalls", "f8"),
+        ("page_s", "f8"),  # web: time to load a page; NaN: not known
+        ("page_bytes", "f8"),
+        ("activity_ratio", "f8"),  # part of the horizon with something to send, above 0, to 1
+    ],
+    align=True,
+)
+"""What the user of one flow experiences."""
+
+COUNTERS: Final = tuple(
+    f"{name}_{way}"
+    for name in (
+        "packets", "bytes", "payload_bytes", "retransmissions",
+        "rtp_packets", "rtp_lost", "rtp_loss_runs", "rtp_frames",
+    )
+    for way in ("forward", "reverse")
+)  # fmt: skip
+"""Counters of a flow record that a window holds the growth of."""
+
+RTT_ASSUMED_MS: Final = 50.0
+_JITTER_ASSUMED_MS: Final = 5.0
+_RTP_HEADER_BYTES: Final = 12
+_NO_PAYLOAD_TYPE: Final = 255
+_PICTURE_PAYLOAD_BYTES: Final = 450
+_PICTURE_BPS: Final = 150e3
+_CLOUD_BPS: Final = 1.5e6
+_CLOUD_PACKET_BYTES: Final = 700
+_MEDIA_MIN_BPS: Final = 64e3  # a video flow below it, without a chunk, is control
+_SMALL_PAGE_BYTES: Final = 20e3  # what does not make a chunk
+_SMALL_PAGE_BPS: Final = 1e6
+_LEAST_ACTIVITY: Final = 0.02
+_MIN_PACKETS: Final = 4
+_TCP: Final = 6
+
+
+class Window(NamedTuple):
+    """How flows grew over a stretch of time.
+
+    Attributes
+    ----------
+    growth : ndarray of float64, shape (n_flows, len(COUNTERS))
+    seconds : ndarray of float64, shape (n_flows,)
+        Length of the stretch, above 0.
+    activity_ratio : ndarray of float64, shape (n_flows,)
+        Part of it with packets, above 0, to 1.
+    """
+
+    growth: FloatArray
+    seconds: FloatArray
+    activity_ratio: FloatArray
+
+
+class _Traffic:
+    """Flow records and their window, seen from the subscriber."""
+
+    def __init__(self, flows: RecordArray, window: Window, side: IntArray) -> None:
+        self.flows, self.window = flows, window
+        self._forward_is_down = side == 1
+
+    def grown(self, name: str) -> tuple[FloatArray, FloatArray]:
+        """Return a counter's growth, down and up."""
+        first = COUNTERS.index(f"{name}_forward")
+        return self._orient(self.window.growth[:, first], self.window.growth[:, first + 1])
+
+    def field(self, name: str) -> tuple[Any, Any]:
+        """Return a field of the record, down and up."""
+        return self._orient(self.flows[f"{name}_forward"], self.flows[f"{name}_reverse"])
+
+    def _orient(self, forward: Any, reverse: Any) -> tuple[Any, Any]:
+        return (
+            np.where(self._forward_is_down, forward, reverse),
+            np.where(self._forward_is_down, reverse, forward),
+        )
+
+    def __getitem__(self, rows: BoolArray) -> _Traffic:
+        window = Window(*(column[rows] for column in self.window))
+        part = _Traffic(self.flows[rows], window, np.zeros(0, np.int64))
+        part._forward_is_down = self._forward_is_down[rows]
+        return part
+
+
+def judge(
+    flows: RecordArray,
+    window: Window,
+    match: tuple[IntArray, IntArray],
+    viewings: dict[int, Viewing],
+    pages: Pages,
+) -> RecordArray:
+    """Estimate what each flow's user experiences.
+
+    Parameters
+    ----------
+    flows : ndarray of FLOW_DTYPE, shape (n,)
+    window : Window
+        What of them to judge.
+    match : (subscriber, side)
+        Whose each flow is (`qoe.subscribers.Match`).
+    viewings : dict of flow_id to Viewing
+        How the video flows among them play.
+    pages : Pages
+        Of each flow.
+
+    Returns
+    -------
+    ndarray of EXPERIENCE_DTYPE, shape (n,)
+        ``bytes_down`` and the like of the last interval are left at 0.
+    """
+    subscriber, side = match
+    rows = np.zeros(len(flows), EXPERIENCE_DTYPE)
+    rows["subscriber"], rows["side"] = subscriber, side
+    for name in ("flow_id", "app_class", "probability"):
+        rows[name] = flows[name]
+    traffic = _Traffic(flows, window, side)
+    _measure(rows, traffic)
+    rtt_ms, rtt_confidence = _round_trip(rows)
+    n_packets = flows["packets_forward"] + flows["packets_reverse"]
+    for app_class, judge_class in _JUDGES.items():
+        mask = (rows["app_class"] == app_class) & (n_packets >= _MIN_PACKETS)
+        if mask.any():
+            part = _Case(
+                rows[mask],
+                traffic[mask],
+                rtt_ms[mask],
+                rtt_confidence[mask],
+                viewings,
+                Pages(*(c[mask] for c in pages)),
+            )
+            judge_class(part)
+            rows[mask] = part.rows
+    rows["mos_confidence"] = np.where(np.isnan(rows["mos"]), 0.0, rows["mos_confidence"])
+    rows["model"] = np.where(np.isnan(rows["mos"]), MosModel.NONE, rows["model"])
+    return rows
+
+
+def _measure(rows: RecordArray, traffic: _Traffic) -> None:
+    """Fill in what does not depend on the class."""
+    flows, window = traffic.flows, traffic.window
+    for name in ("mos", "media_bps", "startup_s", "stall_s", "n_stalls", "page_s", "page_bytes", "jitter_ms"):
+        rows[name] = np.nan
+    rows["burst_ratio"] = 1.0
+    rows["activity_ratio"] = window.activity_ratio
+    lost, received = traffic.grown("rtp_lost"), traffic.grown("rtp_packets")
+    resent, packets = traffic.grown("retransmissions"), traffic.grown("packets")
+    is_tcp = flows["protocol"] == _TCP
+    for i, way in enumerate(("down", "up")):
+        rows[f"rate_{way}_bps"] = 8.0 * traffic.grown("bytes")[i] / window.seconds
+        rows[f"packet_bytes_{way}"] = _ratio(traffic.grown("bytes")[i], packets[i])
+        by_rtp = _ratio(lost[i], lost[i] + received[i])
+        rows[f"loss_{way}_ratio"] = np.where(is_tcp, np.minimum(_ratio(resent[i], packets[i]), 1.0), by_rtp)
+    mean_ms, least_ms = flows["rtt_mean_us"] / 1e3, flows["rtt_min_us"] / 1e3
+    seen = flows["n_rtt"] > 0
+    first_ms = np.where(flows["handshake_rtt_us"] > 0, flows["handshake_rtt_us"] / 1e3, np.nan)
+    rows["rtt_ms"] = np.where(seen, mean_ms, first_ms)
+    rows["queue_ms"] = np.where(seen, np.maximum(mean_ms - least_ms, 0.0), np.nan)
+
+
+def _ratio(part: FloatArray, whole: FloatArray) -> FloatArray:
+    """Divide, NaN where there is nothing to divide by."""
+    result = np.full(np.shape(whole), np.nan)
+    np.divide(part, whole, out=result, where=whole > 0)
+    return result
+
+
+def _round_trip(rows: RecordArray) -> tuple[FloatArray, FloatArray]:
+    """Return a round trip for every flow, in ms, and how far it is to be trusted."""
+    own_ms, owner = rows["rtt_ms"], rows["subscriber"] + 1
+    seen = np.isfinite(own_ms) & (owner > 0)
+    n_owners = int(owner.max(initial=0)) + 1
+    total_ms: FloatArray = np.bincount(owner[seen], own_ms[seen], minlength=n_owners).astype(np.float64)
+    n_seen: FloatArray = np.bincount(owner[seen], minlength=n_owners).astype(np.float64)
+    shared_ms = _ratio(total_ms, n_seen)[owner]
+    rtt_ms = np.where(
+        np.isfinite(own_ms), own_ms, np.where(np.isfinite(shared_ms), shared_ms, RTT_ASSUMED_MS)
+    )
+    confidence = np.where(np.isfinite(own_ms), 1.0, np.where(np.isfinite(shared_ms), 0.8, 0.5))
+    return rtt_ms, confidence
+
+
+class _Case(NamedTuple):
+    """Flows of one class on their way to a MOS, which goes into `rows`."""
+
+    rows: RecordArray
+    traffic: _Traffic
+    rtt_ms: FloatArray
+    rtt_confidence: FloatArray
+    viewings: dict[int, Viewing]
+    pages: Pages
+
+
+def _gap_jitter_ms(traffic: _Traffic) -> FloatArray:
+    """Jitter of packets that carry no time: spread of their gaps beyond their mean."""
+    spread_us, mean_us = traffic.field("iat_std_us")[0], traffic.field("iat_mean_us")[0]
+    beyond_us: FloatArray = np.nan_to_num(np.maximum(spread_us.astype(np.float64) - mean_us, 0.0))
+    return beyond_us / 1e3
+
+
+def _judge_call(case: _Case) -> None:
+    rows, traffic = case.rows, case.traffic
+    received = traffic.grown("rtp_packets")
+    heard_up = (received[0] == 0) & (received[1] > 0)
+
+    def heard(pair: tuple[Any, Any]) -> Any:
+        return np.where(heard_up, pair[1], pair[0])
+
+    has_rtp = heard(received) > 0
+    clock_hz, jitter_us = heard(traffic.field("rtp_clock_hz")), heard(traffic.field("rtp_jitter_us"))
+    gap_ms = np.minimum(_gap_jitter_ms(traffic), _JITTER_ASSUMED_MS)
+    jitter_ms = np.where(has_rtp & (clock_hz > 0), np.nan_to_num(jitter_us) / 1e3, gap_ms)
+    loss_ratio = np.nan_to_num(heard((rows["loss_down_ratio"], rows["loss_up_ratio"])))
+    lost, runs = heard(traffic.grown("rtp_lost")), heard(traffic.grown("rtp_loss_runs"))
+    burst_ratio = loss.burst_ratio(lost, runs, heard(received))
+    rate_bps = heard((rows["rate_down_bps"], rows["rate_up_bps"])) / rows["activity_ratio"]
+    packets = heard(traffic.grown("packets"))
+    payload_bytes = np.nan_to_num(_ratio(heard(traffic.grown("payload_bytes")), packets))
+    picture = (clock_hz == 90_000) | ((payload_bytes > _PICTURE_PAYLOAD_BYTES) & (rate_bps > _PICTURE_BPS))
+    payload_type = heard(traffic.field("rtp_payload_type"))
+    codec = guess_codec(payload_type, clock_hz, payload_bytes)
+    active_s = traffic.window.seconds * rows["activity_ratio"]
+    codec_bps = np.maximum(payload_bytes - _RTP_HEADER_BYTES, 1.0) * 8.0 * packets / active_s
+    fps = heard(traffic.grown("rtp_frames")) / active_s
+    fps = np.where((clock_hz == 90_000) & (fps >= 1.0), fps, app.VIDEO_CALL_FPS)
+    speech = app.speech_mos(codec, codec_bps, case.rtt_ms, jitter_ms, loss_ratio, burst_ratio=burst_ratio)
+    sight = app.video_call_mos(rate_bps, fps, case.rtt_ms, jitter_ms, loss_ratio)
+    rows["mos"] = np.where(picture, sight, speech)
+    rows["model"] = np.where(picture, MosModel.VIDEO_CALL, app.speech_model(codec))
+    rows["codec"], rows["jitter_ms"], rows["burst_ratio"] = codec, jitter_ms, burst_ratio
+    told = np.where(payload_type < 35, 0.9, 0.7)  # static payload types name their codec
+    rows["mos_confidence"] = np.where(has_rtp, told, 0.35) * (0.5 + 0.5 * case.rtt_confidence)
+
+
+def guess_codec(payload_type: Any, clock_hz: Any, payload_bytes: Any) -> IntArray:
+    """Tell the speech codec of an RTP stream.
+
+    Parameters
+    ----------
+    payload_type : ndarray of int
+        RFC 3551; 255: no RTP.
+    clock_hz : ndarray of int
+        RTP clock; 0: unknown.
+    payload_bytes : ndarray of float64
+        Mean UDP payload, RTP header included.
+
+    Returns
+    -------
+    ndarray of int64
+        Codec. Dynamic types go by their clock: 16 kHz is AMR-WB; 8 kHz is AMR below 60 bytes, else G.711;
+        all else, Opus.
+    """
+    dynamic = (payload_type >= 96) & (payload_type != _NO_PAYLOAD_TYPE)
+    small = payload_bytes - _RTP_HEADER_BYTES < 60.0
+    return np.select(
+        [
+            (payload_type == 0) | (payload_type == 8),
+            payload_type == 3,
+            payload_type == 4,
+            payload_type == 9,
+            payload_type == 18,
+            dynamic & (clock_hz == 16_000),
+            dynamic & (clock_hz == 8_000) & small,
+            dynamic & (clock_hz == 8_000),
+        ],
+        [Codec.G711, Codec.GSM, Codec.G723, Codec.G722, Codec.G729, Codec.AMR_WB, Codec.AMR, Codec.G711],
+        Codec.OPUS,
+    ).astype(np.int64)
+
+
+def _judge_video(case: _Case) -> None:
+    rows = case.rows
+    rows["mos"] = app.throughput_video_mos(rows["rate_down_bps"])
+    rows["mos"] = np.where(rows["rate_down_bps"] < _MEDIA_MIN_BPS, np.nan, rows["mos"])
+    rows["model"], rows["mos_confidence"] = MosModel.VIDEO_THROUGHPUT, 0.25
+    for row in rows:
+        viewing = case.viewings.get(int(row["flow_id"]))
+        if viewing is None or viewing.n_segments < 2:
+            continue
+        row["mos"], row["model"] = viewing.mos, MosModel.VIDEO_STREAMING
+        row["media_bps"], row["startup_s"] = viewing.media_bps, viewing.startup_s
+        row["stall_s"], row["n_stalls"] = sum(s.duration_s for s in viewing.stalls), len(viewing.stalls)
+        row["mos_confidence"] = (0.8 if viewing.segment_known else 0.4) * min(viewing.n_segments / 5, 1.0)
+
+
+def _judge_game(case: _Case) -> None:
+    rows = case.rows
+    rows["jitter_ms"] = _gap_jitter_ms(case.traffic)
+    loss_ratio = np.nan_to_num(rows["loss_down_ratio"])
+    rate_bps = rows["rate_down_bps"] / rows["activity_ratio"]
+    in_cloud = is_cloud_game(rate_bps, rows["packet_bytes_down"])
+    native = app.native_game_mos(case.rtt_ms, np.minimum(rows["jitter_ms"], RTT_ASSUMED_MS), loss_ratio)
+    rows["mos"] = np.where(in_cloud, app.cloud_game_mos(rate_bps, case.rtt_ms, loss_ratio), native)
+    rows["model"] = np.where(in_cloud, MosModel.CLOUD_GAMING, MosModel.NATIVE_GAMING)
+    rows["mos_confidence"] = 0.7 * case.rtt_confidence
+
+
+def is_cloud_game(rate_bps: Any, packet_bytes: Any) -> Any:
+    """Tell a streamed picture (cloud gaming) from the updates of a game played on the device."""
+    return (rate_bps > _CLOUD_BPS) & (np.nan_to_num(packet_bytes) > _CLOUD_PACKET_BYTES)
+
+
+def _judge_web(case: _Case) -> None:
+    rows, flows, pages = case.rows, case.traffic.flows, case.pages
+    seconds, life_s = case.traffic.window.seconds, _life_s(flows)
+    brief = (flows["n_idle"] == 0) & (life_s > 0) & (life_s <= seconds)
+    opening_s = np.where(life_s <= seconds, 2.0 * case.rtt_ms / 1e3, 0.0)  # TCP's and TLS's handshakes
+    small_s = app.page_time_s(_SMALL_PAGE_BYTES, _SMALL_PAGE_BPS, case.rtt_ms)
+    has_page = np.isfinite(pages.page_s)
+    rows["page_s"] = np.where(has_page, pages.page_s + opening_s, np.where(brief, life_s, small_s))
+    payload = sum(case.traffic.grown("payload_bytes"))
+    rows["page_bytes"] = np.where(has_page, pages.page_bytes, np.where(brief, payload, _SMALL_PAGE_BYTES))
+    busy_ratio = np.clip(pages.busy_s / seconds, _LEAST_ACTIVITY, 1.0)
+    rows["activity_ratio"] = np.where(has_page, busy_ratio, rows["activity_ratio"])
+    rows["mos"], rows["model"] = app.page_mos(rows["page_s"]), MosModel.WEB
+    rows["mos_confidence"] = np.where(has_page, 0.6, np.where(brief, 0.4, 0.2)) * case.rtt_confidence
+
+
+def _life_s(flows: RecordArray) -> FloatArray:
+    first, last = flows["first_ns"], flows["last_ns"]
+    life_ns: FloatArray = (np.maximum(first, last) - first).astype(np.float64)
+    return life_ns / 1e9
+
+
+def _judge_bulk(case: _Case) -> None:
+    rows = case.rows
+    rate_bps = np.maximum(rows["rate_down_bps"], rows["rate_up_bps"]) / rows["activity_ratio"]
+    rows["mos"], rows["model"] = app.download_mos(rate_bps), MosModel.THROUGHPUT
+    rows["mos_confidence"] = 0.6
+
+
+_JUDGES: Final = {
+    AppClass.VIDEO: _judge_video,
+    AppClass.VOIP: _judge_call,
+    AppClass.GAMING: _judge_game,
+    AppClass.WEB: _judge_web,
+    AppClass.BULK: _judge_bulk,
+}
