@@ -25,7 +25,7 @@ RING = 4096
 GAP_NS = 67
 
 
-def _ring() -> tuple[npt.NDArray[np.uint8], npt.NDArray[Any]]:
+def ring() -> tuple[npt.NDArray[np.uint8], npt.NDArray[Any]]:
     """Frames of Ethernet, IPv4 and UDP, 60 bytes captured (64 with the frame check sequence)."""
     frames = np.zeros((RING, FRAME_BYTES), np.uint8)
     frames[:, 12:14] = (0x08, 0x00)
@@ -38,7 +38,7 @@ def _ring() -> tuple[npt.NDArray[np.uint8], npt.NDArray[Any]]:
     return frames, packets
 
 
-def _rewrite(frames: npt.NDArray[np.uint8], flows: npt.NDArray[np.uint32]) -> None:
+def rewrite(frames: npt.NDArray[np.uint8], flows: npt.NDArray[np.uint32]) -> None:
     """Give each frame of the ring the tuple of its flow."""
     wide = flows.astype(">u4").view(np.uint8).reshape(-1, 4)
     frames[:, 26:30] = wide
@@ -61,7 +61,7 @@ def _time(
     clock = int(packets["ts_ns"][-1])
     while done < n_packets:
         chosen = order[done % len(order) : done % len(order) + RING]
-        _rewrite(frames, chosen)
+        rewrite(frames, chosen)
         packets["ts_ns"] = clock + GAP_NS * np.arange(1, RING + 1, dtype=np.uint64)
         clock = int(packets["ts_ns"][-1])
         start = time.perf_counter_ns()
@@ -77,7 +77,7 @@ def _case(n_flows: int, n_packets: int) -> dict[str, Any]:
     warm = rng.permutation(n_flows).astype(np.uint32)
     warm = np.resize(warm, -(-n_flows // RING) * RING)
     order = rng.integers(0, n_flows, max(n_packets, RING) // RING * RING, dtype=np.uint32)
-    frames, packets = _ring()
+    frames, packets = ring()
     flat = frames.reshape(-1)
     engine = Engine(max_flows=max(2 * n_flows, 4096), seed=1)
 

@@ -23,7 +23,8 @@ def _elapsed_ns(call: Callable[[], object]) -> int:
     return time.perf_counter_ns() - start
 
 
-def _models(n: int) -> dict[str, tuple[Callable[..., Any], tuple[Any, ...]]]:
+def models(n: int) -> dict[str, tuple[Callable[..., Any], tuple[Any, ...]]]:
+    """Each model with inputs for `n` flows: arrays of that length, or one value for all."""
     rng = np.random.default_rng(1)
     delay_ms = rng.uniform(5, 400, n)
     loss_percent = rng.uniform(0, 10, n)
@@ -41,7 +42,7 @@ def run(quick: bool) -> list[dict[str, Any]]:
     """Each model over an array of flows, and over the first hundred of them one by one."""
     n, n_single = (10_000, 20) if quick else (100_000, 100)
     cases = []
-    for name, (model, inputs) in _models(n).items():
+    for name, (model, inputs) in models(n).items():
         rows = [[x[i].item() if isinstance(x, np.ndarray) else x for x in inputs] for i in range(n_single)]
 
         def together(model: Callable[..., Any] = model, inputs: tuple[Any, ...] = inputs) -> object:

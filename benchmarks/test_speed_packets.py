@@ -1,0 +1,184 @@
+"""From bytes to flow records, each stage beside a reference in its group: ``pytest benchmarks``.
+
+The ratios within a group are what to read; whole jobs are measured by ``python -m benchmarks``.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zstandard
+
+from benchmarks.floor import Floor
+from benchmarks.kernel import BURST, FRAME_BYTES, GAP_NS, RING, rewrite, ring
+from qoe.capture import Source
+from qoe.flows import Engine, address_texts
+from qoe.report.rows import FlowWriter
+from qoe.schema import Burst, RecordArray
+from qoe.tools.synth import mix, write_capture
+
+N_PACKETS = 20_000
+N_FLOWS = 2_000
+WINDOW_BYTES = 1 << 20
+PACKERS: dict[str, Callable[[bytes], bytes]] = {"gz": gzip.compress, "zst": zstandard.compress}
+
+Benchmark = Any
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One mix of all classes as pcap and pcapng, plain and compressed."""
+    where = tmp_path_factory.mktemp("captures")
+    for name in ("mix.pcap", "mix.pcapng"):
+        write_capture(mix(N_PACKETS, N_FLOWS), where / name)
+    plain = (where / "mix.pcap").read_bytes()
+    for ending, pack in PACKERS.items():
+        (where / f"mix.pcap.{ending}").write_bytes(pack(plain))
+    return where
+
+
+@pytest.fixture(scope="module")
+def flows(folder: Path) -> RecordArray:
+    """The records of the mix's flows."""
+    engine = Engine(max_flows=2 * N_FLOWS, seed=1, model=None)
+    assert _through(engine, folder / "mix.pcap") == N_PACKETS
+    return engine.snapshot()
+
+
+def _read(path: Path) -> int:
+    """Read a capture by the burst; returns its packets."""
+    n_packets = 0
+    with Source(str(path)) as source:
+        while (burst := source.next_burst(4096)) is not None:
+            n_packets += len(burst.packets)
+    return n_packets
+
+
+def _through(engine: Engine, path: Path) -> int:
+    """Take a capture through an engine; returns its packets."""
+    with Source(str(path)) as source:
+        while engine.consume(source.reader) == "more":
+            source.fill()
+    return engine.counters()["packets"]
+
+
+@pytest.mark.parametrize("n_flows", [1_000, 65_536])
+@pytest.mark.parametrize("what", ["kernel", "floor"])
+def test_bursts(benchmark: Benchmark, what: str, n_flows: int) -> None:
+    """4,096 frames of 64 bytes in random order of flow, decoded and tracked, beside a bare table."""
+    benchmark.group = f"4,096 frames of 64 bytes over {n_flows:,} flows"
+    frames, packets = ring()
+    flat = frames.reshape(-1)
+    rng = np.random.default_rng(1)
+    engine, floor = Engine(max_flows=2 * n_flows, seed=1, model=None), Floor(n_flows)
+
+    def renew() -> None:
+        rewrite(frames, rng.integers(0, n_flows, RING, dtype=np.uint32))
+        packets["ts_ns"] = packets["ts_ns"][-1] + GAP_NS * np.arange(1, RING + 1, dtype=np.uint64)
+
+    def take() -> None:
+        for first in range(0, RING, BURST):
+            if what == "kernel":
+                engine.process(Burst(flat, packets[first : first + BURST]))
+            else:
+                floor.take(flat, first * FRAME_BYTES, BURST)
+
+    benchmark.pedantic(take, setup=renew, rounds=100, warmup_rounds=20)
+    assert what == "floor" or 0 < engine.n_live <= n_flows
+
+
+@pytest.mark.benchmark(group=f"reading a capture of {N_PACKETS:,} packets")
+@pytest.mark.parametrize("name", ["mix.pcap", "mix.pcapng", *(f"mix.pcap.{ending}" for ending in PACKERS)])
+def test_reading(benchmark: Benchmark, folder: Path, name: str) -> None:
+    """A capture into bursts, by format and compression."""
+    assert benchmark(_read, folder / name) == N_PACKETS
+
+
+@pytest.mark.benchmark(group=f"reading a capture of {N_PACKETS:,} packets")
+def test_reading_bytes(benchmark: Benchmark, folder: Path) -> None:
+    """The reference: the bytes alone, into a window of the same size."""
+    path = folder / "mix.pcap"
+    window = bytearray(WINDOW_BYTES)
+
+    def read() -> int:
+        with path.open("rb", buffering=0) as file:
+            return sum(iter(lambda: file.readinto(window) or 0, 0))
+
+    assert benchmark(read) == path.stat().st_size
+
+
+@pytest.mark.benchmark(group=f"reading a capture of {N_PACKETS:,} packets")
+def test_reading_scapy(benchmark: Benchmark, folder: Path) -> None:
+    """A peer: scapy's raw reader, a tuple a packet."""
+    from scapy.utils import RawPcapReader
+
+    def read() -> int:
+        with RawPcapReader(str(folder / "mix.pcap")) as reader:
+            return sum(1 for _ in reader)
+
+    assert benchmark(read) == N_PACKETS
+
+
+@pytest.mark.benchmark(group=f"{N_PACKETS:,} packets of {N_FLOWS:,} flows, from the file")
+@pytest.mark.parametrize("model", ["default", None], ids=["with the model", "by rules alone"])
+def test_whole_path(benchmark: Benchmark, folder: Path, model: str | None) -> None:
+    """Reading, decoding, tracking and classifying, with the shipped model and without."""
+
+    def run() -> int:
+        return _through(Engine(max_flows=2 * N_FLOWS, seed=1, model=model), folder / "mix.pcap")
+
+    assert benchmark(run) == N_PACKETS
+
+
+@pytest.mark.benchmark(group=f"{N_PACKETS:,} packets of {N_FLOWS:,} flows, from the file")
+def test_whole_path_reading(benchmark: Benchmark, folder: Path) -> None:
+    """The reference: the same file read, nothing decoded."""
+    assert benchmark(_read, folder / "mix.pcap") == N_PACKETS
+
+
+@pytest.mark.benchmark(group=f"snapshot of {N_FLOWS:,} flows")
+def test_snapshot(benchmark: Benchmark, folder: Path) -> None:
+    """All live flows as records."""
+    engine = Engine(max_flows=2 * N_FLOWS, seed=1, model=None)
+    _through(engine, folder / "mix.pcap")
+    assert len(benchmark(engine.snapshot)) == N_FLOWS
+
+
+@pytest.mark.benchmark(group=f"snapshot of {N_FLOWS:,} flows")
+def test_snapshot_copy(benchmark: Benchmark, flows: RecordArray) -> None:
+    """The reference: the same records copied."""
+    assert len(benchmark(flows.copy)) == N_FLOWS
+
+
+@pytest.mark.benchmark(group=f"{N_FLOWS:,} rows written")
+@pytest.mark.parametrize("kind", ["csv", "json", "parquet"])
+def test_export(benchmark: Benchmark, flows: RecordArray, kind: Any) -> None:
+    """Flow records as a table, all columns."""
+
+    def write() -> int:
+        sink = io.BytesIO()
+        with FlowWriter(sink, kind, address_texts) as writer:
+            writer.write(flows)
+        return writer.n_rows
+
+    assert benchmark(write) == N_FLOWS
+
+
+@pytest.mark.benchmark(group=f"{N_FLOWS:,} rows written")
+def test_export_csv_module(benchmark: Benchmark, flows: RecordArray) -> None:
+    """The reference: Python's csv module, and of the columns only plain numbers."""
+    numbers = [name for name in flows.dtype.names or () if not flows.dtype[name].shape]
+
+    def write() -> int:
+        sink = io.StringIO()
+        csv.writer(sink).writerows(flows[numbers].tolist())
+        return sink.getvalue().count("\n")
+
+    assert benchmark(write) == N_FLOWS
