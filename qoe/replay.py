@@ -165,7 +165,7 @@ class Replay:
         """Judge the interval that is over."""
         self._take_ended()
         start_ns, end_ns = self.feed.start_ns, self.feed.end_ns
-        end_s, interval_s = end_ns * 1e-9, (end_ns - start_ns) * 1e-9
+        end_s, interval_s = end_ns / 1e9, (end_ns - start_ns) / 1e9
         if end_ns <= self._judged_ns:  # an older capture came after a newer one
             self._tracker = Tracker(self._horizon_s)
         self._judged_ns = end_ns
@@ -190,9 +190,9 @@ class Replay:
             packets=counters["packets"],
             bytes=counters["bytes"],
             flows=self._tally.n_flows,
-            duration_s=max(last_ns - first_ns, 0) * 1e-9,
-            first_s=first_ns * 1e-9,
-            last_s=last_ns * 1e-9,
+            duration_s=max(last_ns - first_ns, 0) / 1e9,
+            first_s=first_ns / 1e9,
+            last_s=last_ns / 1e9,
             partial=self.feed.partial,
             warnings=[*self.feed.errors, *self.feed.warnings, *self.notes],
             captures=self.feed.captures,

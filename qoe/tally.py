@@ -10,11 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from qoe.cells import Match, SubscriberTable
+from qoe.experience import ALL_CLASSES
 from qoe.report.result import CellPoint, ClassSummary, SubscriberSummary, TimelinePoint
 from qoe.schema import CLASS_NAMES, FloatArray, RecordArray
-
-ALL_CLASSES: Final = 255
-"""The class in rows of `qoe.experience.by_subscriber` that are the subscriber's own."""
 
 _N_CLASSES: Final = len(CLASS_NAMES)
 _SUMS: Final = ("flows", "packets", "bytes_down", "bytes_up")

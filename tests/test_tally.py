@@ -10,8 +10,9 @@ import pytest
 
 from qoe.cells import LOAD_DTYPE, Match, SubscriberTable
 from qoe.config import Cell, CellsConfig, Rate, Subscriber
+from qoe.experience import ALL_CLASSES
 from qoe.schema import CLASS_NAMES, FLOW_DTYPE, RecordArray
-from qoe.tally import ALL_CLASSES, Tally, Timeline
+from qoe.tally import Tally, Timeline
 
 ROWS = np.dtype([("subscriber", "i8"), ("app_class", "u1"), ("mos", "f8")])
 

@@ -108,7 +108,8 @@ def cell_details(cell: CellResult) -> Iterator[str]:
     if cell.shed:
         yield f"Not every promise can be kept: {text.some(cell.shed, _NAMED)}."
     if cell.below_mos_2:
-        yield f"Still below MOS 2: {text.some(cell.below_mos_2, _NAMED)}."
+        still = "Below" if cell.capacity_is_lower_bound else "Still below"
+        yield f"{still} MOS 2: {text.some(cell.below_mos_2, _NAMED)}."
 
 
 def changed(cell: CellResult) -> tuple[list[AllocationRow], list[AllocationRow]]:

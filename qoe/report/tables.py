@@ -145,6 +145,11 @@ def _allocation(a: AllocationRow) -> tuple[str, ...]:
     )
 
 
+def _observation(a: AllocationRow) -> tuple[str, ...]:
+    name, app_class, weight, share, _, rate, seen, on_curve, _ = _allocation(a)
+    return name, app_class, weight, share, rate, seen, on_curve
+
+
 def _cell(cell: CellResult, bold: Style) -> Iterator[str]:
     source = "a lower bound, from the trace" if cell.capacity_is_lower_bound else cell.capacity_source
     yield bold(
@@ -159,7 +164,11 @@ def _cell(cell: CellResult, bold: Style) -> Iterator[str]:
     yield f"  {_figures(cell)}"
     shown = sorted(cell.allocations, key=lambda a: -a.rate_before_bps)[:MAX_ROWS]
     header = "Subscriber Class >weight >share >new_share >new_rate >MOS_seen >before >after"
-    for line in aligned(header, map(_allocation, shown), bold):
+    rows = map(_allocation, shown)
+    if cell.capacity_is_lower_bound:
+        header = "Subscriber Class >weight >share >rate >MOS_seen >on_curve"
+        rows = map(_observation, shown)
+    for line in aligned(header, rows, bold):
         yield f"  {line}"
     yield from _left_off(len(cell.allocations))
 
