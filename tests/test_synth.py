@@ -300,6 +300,23 @@ def test_rtp_gaps_are_the_calls_losses(recording, flows):
     assert len(up) == call["up"]["sent"]
 
 
+def test_rtcp_reports_the_losses(recording, flows):
+    """The subscriber's last receiver report counts lost packets as the gaps it can have seen by then."""
+    finn = next(who for who in recording.truth["subscribers"] if who["name"] == "finn")
+    lost = finn["voip"][0]["down"]["sent"] - finn["voip"][0]["down"]["received"]
+    voip = [f for f in recording.truth["flows"] if f["subscriber"] == "finn" and f["class"] == "voip"]
+    rtcp = flows[key_of(max(voip, key=lambda f: f["src_port"]))]
+    reports = [p.payload for p in rtcp if p.up]
+    assert len(reports) >= 4
+    told = []
+    for report in reports:
+        assert report[:2] == b"\x81\xc8"
+        assert 4 * struct.unpack(">H", report[2:4])[0] + 4 == 52
+        told.append(int.from_bytes(report[33:36], "big"))
+    assert told == sorted(told)
+    assert 0.5 * lost < told[-1] <= lost
+
+
 def test_experience_follows_from_load(recording):
     """A player stalls or sinks to a low rung, the shared line delays a call; a wide cell cures both."""
     wide = synth.busy_cell(1, 10.0, 20_000_000, 10_000_000)

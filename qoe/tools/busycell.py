@@ -14,8 +14,9 @@ from functools import partial
 from ipaddress import ip_address
 from typing import Any, Final
 
-from qoe.tools.cellqueue import MS, SECOND, Flow, Network, Process, Subscriber
+from qoe.tools.cellqueue import Flow, Network, Subscriber
 from qoe.tools.dice import Dice
+from qoe.tools.events import MS, SECOND, Process
 from qoe.tools.media import OPUS, OPUS_DTX, PCMU, call, cloud_game
 from qoe.tools.packets import RAW, Batch, build
 from qoe.tools.sources import Scene, Site, clock_sync, native_game, transfer, video, web

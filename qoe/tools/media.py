@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from qoe.tools.cellqueue import MS, SECOND, Packet, Process
+from qoe.tools.cellqueue import Packet
 from qoe.tools.dice import Dice
+from qoe.tools.events import MS, SECOND, Process
 from qoe.tools.sources import Scene, Site, datagram_pair
 
 _STUN_COOKIE: Final = b"\x21\x12\xa4\x42"

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 from qoe.tools.busycell import record
+from qoe.tools.capfile import enhanced_packets, interface, pcap_header, pcap_records, section
 from qoe.tools.dice import Dice
-from qoe.tools.packets import enhanced_packets, interface, pcap_header, pcap_records, section
 from qoe.tools.zoo import zoo
 
 Records: TypeAlias = list[bytearray]

@@ -10,10 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from qoe.tools.cellqueue import MS, SECOND, Network, Packet, Process, Subscriber
+from qoe.tools.cellqueue import Network, Packet, Subscriber
 from qoe.tools.dice import Dice
+from qoe.tools.events import MS, SECOND, Process
 from qoe.tools.packets import TCP, UDP
-from qoe.tools.transport import Connection
+from qoe.tools.wires import Connection
 
 LADDER_BPS: Final = (145_000, 235_000, 375_000, 560_000, 750_000, 1_050_000, 1_750_000, 2_350_000, 3_600_000)
 """Video ladder of the adaptive players, with the heights below."""

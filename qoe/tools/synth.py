@@ -11,12 +11,13 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, Final
 
 from qoe.errors import QoeError
 from qoe.tools.busycell import CAPACITY_DOWN_BPS, CAPACITY_UP_BPS, Recording
 from qoe.tools.busycell import record as busy_cell
+from qoe.tools.capfile import write_capture
 from qoe.tools.mix import mix
-from qoe.tools.packets import write_capture
 from qoe.tools.uniform import uniform
 from qoe.tools.zoo import zoo
 
@@ -30,9 +31,9 @@ def write(recording: Recording, path: Path | str) -> int:
 
 def _busy_cell(options: argparse.Namespace) -> str:
     recording = busy_cell(options.seed, options.duration, options.capacity_down, options.capacity_up)
-    if options.truth:
+    if "truth" in options:
         options.truth.write_text(json.dumps(recording.truth, indent=1) + "\n")
-    if options.cells:
+    if "cells" in options:
         options.cells.write_text(recording.cells)
     return f"{write(recording, options.output)} packets"
 
@@ -79,13 +80,26 @@ def _seconds(text: str) -> float:
 _natural.__name__, _rate.__name__, _seconds.__name__ = "number of 0 or more", "rate", "time of 1 to 3600 s"
 
 
+_QUIET: Final[dict[str, Any]] = {"default": argparse.SUPPRESS}
+_BUSY: Final = """
+Players, calls, games, pages and transfers that adapt to what two finite queues leave them. The probe is at
+the subscribers' side: it sees the downlink after the cell's queue and the uplink before it, so loss and delay
+of the downlink show in the capture, and those of the uplink in what the far end reports. Link type is raw IP;
+of each packet the headers and a few bytes of payload are kept."""
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m qoe.tools.synth", description=__doc__)
     scenarios = parser.add_subparsers(dest="scenario", required=True, metavar="SCENARIO")
 
-    def scenario(name: str, run: Callable[[argparse.Namespace], str], text: str) -> argparse.ArgumentParser:
+    def scenario(
+        name: str, run: Callable[[argparse.Namespace], str], text: str, more: str = ""
+    ) -> argparse.ArgumentParser:
         one = scenarios.add_parser(
-            name, help=text, description=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+            name,
+            help=text,
+            description=f"{text[0].upper()}{text[1:]}.{more}",
+            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         )
         one.set_defaults(run=run)
         what = "directory" if name == "zoo" else "capture"
@@ -96,16 +110,20 @@ def _parser() -> argparse.ArgumentParser:
             required=True,
             metavar="PATH",
             help=f"{what} to write",
-            default=argparse.SUPPRESS,
+            **_QUIET,
         )
         return one
 
-    busy = scenario("busy-cell", _busy_cell, "fifteen subscribers of all classes in one congested cell")
+    busy = scenario(
+        "busy-cell", _busy_cell, "fifteen subscribers of all classes in one congested cell", _BUSY
+    )
     busy.add_argument("--duration", type=_seconds, default=30.0, metavar="S", help="length of the capture")
     for way, rate in (("down", CAPACITY_DOWN_BPS), ("up", CAPACITY_UP_BPS)):
         busy.add_argument(f"--capacity-{way}", type=_rate, default=rate, metavar="BPS", help="of the cell")
-    busy.add_argument("--truth", type=Path, metavar="FILE", help="write what really happened, as JSON")
-    busy.add_argument("--cells", type=Path, metavar="FILE", help="write the cells file that fits, as TOML")
+    busy.add_argument(
+        "--truth", type=Path, metavar="FILE", help="write what really happened as JSON", **_QUIET
+    )
+    busy.add_argument("--cells", type=Path, metavar="FILE", help="write the cells file that fits", **_QUIET)
     blend = scenario("mix", _mix, "all classes by the million packets, Ethernet, whole frames")
     blend.add_argument("--packets", type=_natural, default=2_500_000, help="how many, exactly")
     blend.add_argument("--flows", type=_natural, default=200_000, help="how many, exactly")

@@ -15,21 +15,8 @@ import numpy as np
 
 from qoe.tools import wrap
 from qoe.tools.busycell import START_NS
-from qoe.tools.packets import (
-    RAW,
-    TCP,
-    UDP,
-    Batch,
-    Columns,
-    block,
-    build,
-    enhanced_packets,
-    interface,
-    option,
-    pcap_header,
-    pcap_records,
-    section,
-)
+from qoe.tools.capfile import block, enhanced_packets, interface, option, pcap_header, pcap_records, section
+from qoe.tools.packets import RAW, TCP, UDP, Batch, Columns, build
 
 LINK_TYPES: Final = {
     "null": 0,
