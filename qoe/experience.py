@@ -98,7 +98,7 @@ class Tracker:
             window,
             (state["subscriber"], state["side"]),
             self._media.viewings(flows[flows["app_class"] == AppClass.VIDEO], now_s),
-            self._media.pages(flows["flow_id"], now_s - self._horizon_s),
+            pages(flows, state["subscriber"], self._media.since(now_s - self._horizon_s)),
         )
         _add_interval(rows, records["flow_id"], growth)
         return rows
@@ -119,7 +119,10 @@ def _add_interval(rows: RecordArray, flow_id: RecordArray, growth: FloatArray) -
 
 
 def flow_mos(
-    flows: RecordArray, chunks: RecordArray | None = None, side: IntArray | None = None
+    flows: RecordArray,
+    chunks: RecordArray | None = None,
+    subscriber: IntArray | None = None,
+    side: IntArray | None = None,
 ) -> RecordArray:
     """Judge flows over their whole life.
 
@@ -129,8 +132,8 @@ def flow_mos(
         Final records.
     chunks : ndarray of CHUNK_DTYPE, optional
         All their chunks, in any order.
-    side : ndarray of int, shape (n,), optional
-        From ``SubscriberTable.match``; None: the subscriber is ``src``.
+    subscriber, side : ndarray of int, shape (n,), optional
+        From ``SubscriberTable.match(flows)``; None: nobody's, and ``src`` counts as the subscriber.
 
     Returns
     -------
@@ -140,6 +143,7 @@ def flow_mos(
     order = np.argsort(flows["flow_id"], kind="stable")
     flows = flows[order]
     nobody = np.full(len(flows), -1)
+    owner = nobody if subscriber is None else subscriber[order]
     chunks = np.zeros(0, CHUNK_DTYPE) if chunks is None else chunks
     chunks = chunks[np.lexsort((chunks["request_ns"], chunks["flow_id"]))]
     growth = count(flows)
@@ -148,9 +152,9 @@ def flow_mos(
     rows = judge(
         flows,
         window,
-        (nobody, nobody if side is None else side[order]),
+        (owner, nobody if side is None else side[order]),
         whole_viewings(flows[flows["app_class"] == AppClass.VIDEO], chunks),
-        pages(chunks, flows["flow_id"]),
+        pages(flows, owner, chunks),
     )
     _add_interval(rows, rows["flow_id"], growth)
     result = np.empty_like(rows)

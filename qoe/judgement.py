@@ -4,11 +4,11 @@ Every input has a fallback, and `mos_confidence` says how much of it was measure
 
 - Round trip: the flow's own (TCP, QUIC), else the mean of the same subscriber's other flows, else 50 ms.
 - Calls: loss, bursts and jitter from RTP; the codec from payload type, clock and size. Without RTP the loss
-  is taken as 0 and the jitter from the gaps between packets beyond what their mean explains.
+  is taken as 0 and the jitter from the gaps between packets.
 - Video: the player's chunks (`qoe.playback`); with fewer than two, the mean rate.
 - Games: cloud gaming is told from games played on the device by rate and packet size.
-- Web: pages made of the server's chunks, else the flow's own length if it was brief and never paused, else
-  the time of a small page, for no chunk means that every response was small.
+- Web: pages made of all that the subscriber fetched (`qoe.playback.pages`), else the time of a small page,
+  for no chunk means that every response was small.
 - Bulk: the rate in the stronger direction.
 - Other and unknown: no MOS (NaN); nor for a flow of fewer than four packets.
 """
@@ -73,12 +73,13 @@ COUNTERS: Final = tuple(
 """Counters of a flow record that a window holds the growth of."""
 
 RTT_ASSUMED_MS: Final = 50.0
-_JITTER_ASSUMED_MS: Final = 5.0
+_GAP_JITTER_MAX_MS: Final = 30.0
 _RTP_HEADER_BYTES: Final = 12
 _NO_PAYLOAD_TYPE: Final = 255
+_CALL_MIN_BPS: Final = 4e3  # signalling and reports stay below
 _PICTURE_PAYLOAD_BYTES: Final = 450
 _PICTURE_BPS: Final = 150e3
-_CLOUD_BPS: Final = 1.5e6
+_CLOUD_BPS: Final = 300e3  # where the validity of G.1072 begins
 _CLOUD_PACKET_BYTES: Final = 700
 _MEDIA_MIN_BPS: Final = 64e3  # a video flow below it, without a chunk, is control
 _SMALL_PAGE_BYTES: Final = 20e3  # what does not make a chunk
@@ -243,10 +244,14 @@ class _Case(NamedTuple):
 
 
 def _gap_jitter_ms(traffic: _Traffic) -> FloatArray:
-    """Jitter of packets that carry no time: spread of their gaps beyond their mean."""
+    """Jitter of packets that carry no time, down: the spread of their gaps, for regular sending.
+
+    Two independent delays make a gap's spread, hence the root of 2. Sending in bursts spreads gaps
+    beyond their mean, and says nothing of the network.
+    """
     spread_us, mean_us = traffic.field("iat_std_us")[0], traffic.field("iat_mean_us")[0]
-    beyond_us: FloatArray = np.nan_to_num(np.maximum(spread_us.astype(np.float64) - mean_us, 0.0))
-    return beyond_us / 1e3
+    regular_us: FloatArray = np.nan_to_num(np.minimum(spread_us, mean_us)).astype(np.float64)
+    return np.maximum(regular_us, 0.0) / np.sqrt(2.0) / 1e3
 
 
 def _judge_call(case: _Case) -> None:
@@ -259,7 +264,7 @@ def _judge_call(case: _Case) -> None:
 
     has_rtp = heard(received) > 0
     clock_hz, jitter_us = heard(traffic.field("rtp_clock_hz")), heard(traffic.field("rtp_jitter_us"))
-    gap_ms = np.minimum(_gap_jitter_ms(traffic), _JITTER_ASSUMED_MS)
+    gap_ms = np.minimum(_gap_jitter_ms(traffic), _GAP_JITTER_MAX_MS)
     jitter_ms = np.where(has_rtp & (clock_hz > 0), np.nan_to_num(jitter_us) / 1e3, gap_ms)
     loss_ratio = np.nan_to_num(heard((rows["loss_down_ratio"], rows["loss_up_ratio"])))
     lost, runs = heard(traffic.grown("rtp_lost")), heard(traffic.grown("rtp_loss_runs"))
@@ -276,7 +281,7 @@ def _judge_call(case: _Case) -> None:
     fps = np.where((clock_hz == 90_000) & (fps >= 1.0), fps, app.VIDEO_CALL_FPS)
     speech = app.speech_mos(codec, codec_bps, case.rtt_ms, jitter_ms, loss_ratio, burst_ratio=burst_ratio)
     sight = app.video_call_mos(rate_bps, fps, case.rtt_ms, jitter_ms, loss_ratio)
-    rows["mos"] = np.where(picture, sight, speech)
+    rows["mos"] = np.where(rate_bps >= _CALL_MIN_BPS, np.where(picture, sight, speech), np.nan)
     rows["model"] = np.where(picture, MosModel.VIDEO_CALL, app.speech_model(codec))
     rows["codec"], rows["jitter_ms"], rows["burst_ratio"] = codec, jitter_ms, burst_ratio
     told = np.where(payload_type < 35, 0.9, 0.7)  # static payload types name their codec
@@ -336,11 +341,11 @@ def _judge_video(case: _Case) -> None:
 
 def _judge_game(case: _Case) -> None:
     rows = case.rows
-    rows["jitter_ms"] = _gap_jitter_ms(case.traffic)
+    rows["jitter_ms"] = np.minimum(_gap_jitter_ms(case.traffic), _GAP_JITTER_MAX_MS)
     loss_ratio = np.nan_to_num(rows["loss_down_ratio"])
     rate_bps = rows["rate_down_bps"] / rows["activity_ratio"]
     in_cloud = is_cloud_game(rate_bps, rows["packet_bytes_down"])
-    native = app.native_game_mos(case.rtt_ms, np.minimum(rows["jitter_ms"], RTT_ASSUMED_MS), loss_ratio)
+    native = app.native_game_mos(case.rtt_ms, rows["jitter_ms"], loss_ratio)
     rows["mos"] = np.where(in_cloud, app.cloud_game_mos(rate_bps, case.rtt_ms, loss_ratio), native)
     rows["model"] = np.where(in_cloud, MosModel.CLOUD_GAMING, MosModel.NATIVE_GAMING)
     rows["mos_confidence"] = 0.7 * case.rtt_confidence
@@ -352,25 +357,15 @@ def is_cloud_game(rate_bps: Any, packet_bytes: Any) -> Any:
 
 
 def _judge_web(case: _Case) -> None:
-    rows, flows, pages = case.rows, case.traffic.flows, case.pages
-    seconds, life_s = case.traffic.window.seconds, _life_s(flows)
-    brief = (flows["n_idle"] == 0) & (life_s > 0) & (life_s <= seconds)
-    opening_s = np.where(life_s <= seconds, 2.0 * case.rtt_ms / 1e3, 0.0)  # TCP's and TLS's handshakes
+    rows, pages = case.rows, case.pages
     small_s = app.page_time_s(_SMALL_PAGE_BYTES, _SMALL_PAGE_BPS, case.rtt_ms)
     has_page = np.isfinite(pages.page_s)
-    rows["page_s"] = np.where(has_page, pages.page_s + opening_s, np.where(brief, life_s, small_s))
-    payload = sum(case.traffic.grown("payload_bytes"))
-    rows["page_bytes"] = np.where(has_page, pages.page_bytes, np.where(brief, payload, _SMALL_PAGE_BYTES))
-    busy_ratio = np.clip(pages.busy_s / seconds, _LEAST_ACTIVITY, 1.0)
+    rows["page_s"] = np.where(has_page, pages.page_s, small_s)
+    rows["page_bytes"] = np.where(has_page, pages.page_bytes, _SMALL_PAGE_BYTES)
+    busy_ratio = np.clip(pages.busy_s / case.traffic.window.seconds, _LEAST_ACTIVITY, 1.0)
     rows["activity_ratio"] = np.where(has_page, busy_ratio, rows["activity_ratio"])
     rows["mos"], rows["model"] = app.page_mos(rows["page_s"]), MosModel.WEB
-    rows["mos_confidence"] = np.where(has_page, 0.6, np.where(brief, 0.4, 0.2)) * case.rtt_confidence
-
-
-def _life_s(flows: RecordArray) -> FloatArray:
-    first, last = flows["first_ns"], flows["last_ns"]
-    life_ns: FloatArray = (np.maximum(first, last) - first).astype(np.float64)
-    return life_ns / 1e9
+    rows["mos_confidence"] = np.where(has_page, 0.6, 0.2 * case.rtt_confidence)
 
 
 def _judge_bulk(case: _Case) -> None:

@@ -14,23 +14,28 @@ import numpy as np
 
 from qoe.applications import session_mos, streaming_quality
 from qoe.mos.video import Stall
-from qoe.schema import BoolArray, FloatArray, IntArray, RecordArray
+from qoe.schema import AppClass, BoolArray, FloatArray, IntArray, RecordArray
 
 SEGMENT_S: Final = 4.0
 """Length of a segment that is assumed until a player's own shows."""
 _SEGMENT_RANGE_S: Final = (1.0, 15.0)
-_IDLE_S: Final = 0.3
-"""A pause longer than this before a request means that the player waited, not the network."""
+_IDLE_RATIO: Final = 0.35
+"""A pause before a request of more than this part of the requests' spacing means that the player waited, not
+the network; shorter ones can be fetches of sound too small to be chunks."""
 _N_IDLE: Final = 2
 _START_S: Final = 5.0
 """Players start with two segments, or with this much if less."""
-_MINOR_RATIO: Final = 0.6
+_MINOR_RATIO: Final = 0.75
 """A chunk this much smaller than both its neighbours is their sound."""
 _UNSEEN_SEGMENTS: Final = 3
 """What a player is taken to hold when its beginning was not seen."""
 _SCORED_S: Final = 60
+_BRIEF_PACKETS: Final = 4
+_BRIEF_NS: Final = 10_000_000_000
+"""A web flow no longer than this that never paused is a fetch as a whole."""
 _PAGE_PAUSE_S: Final = 1.0
-"""A new page begins with a request this long after the last response."""
+"""A new page begins with a request this long after the last response (the flows' ``n_idle`` counts such
+pauses too)."""
 
 
 class Viewing(NamedTuple):
@@ -147,14 +152,14 @@ def segment_length_s(requested_s: FloatArray, ended_s: FloatArray, major: Record
     major : ndarray of bool, shape (n,)
         Chunks that are segments of video.
     """
-    paused = np.zeros(len(major), np.bool_)
-    paused[1:] = requested_s[1:] - ended_s[:-1] > _IDLE_S
-    since_last = np.diff(requested_s[major])
-    idle = np.diff(np.cumsum(paused)[major]) > 0
-    spacing = since_last[idle]
-    if len(spacing) < _N_IDLE:
+    pause_s = np.zeros(len(major))
+    pause_s[1:] = np.maximum(requested_s[1:] - ended_s[:-1], 0.0)
+    spacing_s = np.diff(requested_s[major])
+    paused_s = np.diff(np.cumsum(pause_s)[major])  # in all since the last segment's request
+    spacing_s = spacing_s[paused_s > _IDLE_RATIO * spacing_s]
+    if len(spacing_s) < _N_IDLE:
         return 0.0
-    return float(np.clip(np.median(spacing), *_SEGMENT_RANGE_S))
+    return float(np.clip(np.median(spacing_s), *_SEGMENT_RANGE_S))
 
 
 def play(
@@ -204,7 +209,7 @@ def play(
 
 
 class Pages(NamedTuple):
-    """Pages by flow; arrays of shape (n_flows,), NaN for a flow without one.
+    """Web pages, one entry a flow; NaN where none is known.
 
     Attributes
     ----------
@@ -221,35 +226,70 @@ class Pages(NamedTuple):
     busy_s: FloatArray
 
 
-def pages(chunks: RecordArray, flow_id: RecordArray) -> Pages:
-    """Join responses that follow one another without a pause into pages.
+def pages(flows: RecordArray, subscriber: IntArray, chunks: RecordArray) -> Pages:
+    """Join what a subscriber's web flows fetch without a pause into pages.
+
+    A page is fetched over several connections. What counts is each chunk, and each flow that was brief and
+    never paused as a whole.
 
     Parameters
     ----------
-    chunks : ndarray of CHUNK_DTYPE, shape (n,)
-        Sorted by flow, then request.
-    flow_id : ndarray of uint64, shape (n_flows,)
-        The flows wanted, sorted.
+    flows : ndarray of FLOW_DTYPE, shape (n,)
+        Sorted by flow_id; those of class web count.
+    subscriber : ndarray of int64, shape (n,)
+        Whose they are; a flow that is nobody's (-1) stands by itself.
+    chunks : ndarray of CHUNK_DTYPE
+        Of these flows and others, in any order.
 
     Returns
     -------
     Pages
+        Shape (n,): to each web flow those of its subscriber.
     """
-    place = np.searchsorted(flow_id, chunks["flow_id"])
-    wanted = place < len(flow_id)
-    wanted[wanted] = flow_id[place[wanted]] == chunks["flow_id"][wanted]
-    chunks, place = chunks[wanted], place[wanted]
-    begins = np.ones(len(chunks), np.bool_)
-    pause_ns = np.uint64(_PAGE_PAUSE_S * 1e9)
-    begins[1:] = (place[1:] != place[:-1]) | (chunks["request_ns"][1:] > chunks["last_ns"][:-1] + pause_ns)
+    is_web = flows["app_class"] == AppClass.WEB
+    _, owner = np.unique(
+        np.where(subscriber >= 0, subscriber, -1 - np.arange(len(flows))), return_inverse=True
+    )
+    first_ns, last_ns = flows["first_ns"], np.maximum(flows["first_ns"], flows["last_ns"])
+    n_packets = flows["packets_forward"] + flows["packets_reverse"]
+    brief = (
+        is_web & (flows["n_idle"] == 0) & (n_packets >= _BRIEF_PACKETS) & (last_ns - first_ns <= _BRIEF_NS)
+    )
+    place = np.minimum(np.searchsorted(flows["flow_id"], chunks["flow_id"]), max(len(flows) - 1, 0))
+    used = np.zeros(len(chunks), np.bool_)
+    if len(flows):
+        used = (flows["flow_id"][place] == chunks["flow_id"]) & (is_web & ~brief)[place]
+    chunks, place = chunks[used], place[used]
+    payload = flows["payload_bytes_forward"] + flows["payload_bytes_reverse"]
+    by_owner = _join(
+        np.concatenate([owner[brief], owner[place]]),
+        np.concatenate([first_ns[brief], chunks["request_ns"]]),
+        np.concatenate([last_ns[brief], np.maximum(chunks["request_ns"], chunks["last_ns"])]),
+        np.concatenate([payload[brief], chunks["bytes"]]),
+        int(owner.max(initial=-1)) + 1,
+    )
+    return Pages(*(np.where(is_web, column[owner], np.nan) for column in by_owner))
+
+
+def _join(
+    owner: IntArray, begin_ns: RecordArray, end_ns: RecordArray, n_bytes: RecordArray, n_owners: int
+) -> Pages:
+    """Join spans of one owner that overlap or follow closely; return means and sums by owner."""
+    order = np.lexsort((begin_ns, owner))
+    owner, n_bytes = owner[order], n_bytes[order].astype(np.float64)
+    origin_ns = begin_ns.min(initial=np.iinfo(np.uint64).max)
+    begin_s, end_s = ((t[order] - origin_ns).astype(np.float64) / 1e9 for t in (begin_ns, end_ns))
+    lane_s = owner * (end_s.max(initial=0.0) + 2.0 * _PAGE_PAUSE_S)  # owners one after another in time
+    until_s = np.maximum.accumulate(end_s + lane_s)
+    begins = np.ones(len(owner), np.bool_)
+    begins[1:] = (begin_s + lane_s)[1:] > until_s[:-1] + _PAGE_PAUSE_S
     first = np.flatnonzero(begins)
-    last = np.append(first[1:], len(chunks)) - 1 if len(first) else first
-    asked_ns, ended_ns = chunks["request_ns"][first], chunks["last_ns"][last]
-    took_s = (np.maximum(ended_ns, asked_ns) - asked_ns).astype(np.float64) / 1e9
-    n_bytes = np.add.reduceat(chunks["bytes"].astype(np.float64), first) if len(first) else took_s
-    flow = place[first]
-    n_pages = np.bincount(flow, minlength=len(flow_id)).astype(np.float64)
+    last = np.flatnonzero(np.append(begins[1:], np.True_)) if len(first) else first
+    took_s = until_s[last] - (begin_s + lane_s)[first]
+    page = np.cumsum(begins) - 1
+    loaded = np.bincount(page, n_bytes, minlength=len(first))
+    n_pages = np.bincount(owner[first], minlength=n_owners).astype(np.float64)
     n_pages[n_pages == 0] = np.nan
-    busy_s: FloatArray = np.bincount(flow, took_s, minlength=len(flow_id)).astype(np.float64)
-    loaded: FloatArray = np.bincount(flow, n_bytes, minlength=len(flow_id)).astype(np.float64)
-    return Pages(busy_s / n_pages, loaded / n_pages, busy_s)
+    busy_s: FloatArray = np.bincount(owner[first], took_s, minlength=n_owners).astype(np.float64)
+    n_loaded: FloatArray = np.bincount(owner[first], loaded, minlength=n_owners).astype(np.float64)
+    return Pages(busy_s / n_pages, n_loaded / n_pages, busy_s)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qoe.judgement import COUNTERS, Window
-from qoe.playback import Pages, Viewing, pages, view
+from qoe.playback import Viewing, view
 from qoe.schema import CHUNK_DTYPE, FLOW_DTYPE, BoolArray, FloatArray, FlowFlag, IntArray, RecordArray
 
 _STATE_DTYPE: Final = np.dtype(
@@ -192,9 +192,9 @@ class MediaMemory:
             kept = kept[np.sort(np.argsort(kept["last_ns"], kind="stable")[-self._max_chunks :])]
         self._chunks = kept[np.lexsort((kept["request_ns"], kept["flow_id"]))]
 
-    def pages(self, flow_id: RecordArray, since_s: float) -> Pages:
-        """Return the pages of flows (sorted ids) that ended after `since_s`."""
-        return pages(self._chunks[self._chunks["last_ns"] / 1e9 > since_s], flow_id)
+    def since(self, begin_s: float) -> RecordArray:
+        """Return the chunks that ended after a time."""
+        return self._chunks[self._chunks["last_ns"] / 1e9 > begin_s]
 
     def viewings(self, videos: RecordArray, now_s: float) -> dict[int, Viewing]:
         """Return how the flows among `videos` (FLOW_DTYPE) play that had a chunk of late."""
