@@ -1,9 +1,10 @@
 """The scenario ``busy-cell``: fifteen subscribers, one congested cell, half a minute.
 
-Three subscribers or more of each class share 3.4 Mbit/s down and 0.8 Mbit/s up, where alone they would
-fill about twice that. What the probe keeps of a packet is its headers and a few bytes of payload, so that
-the capture of half a minute stays below 2 MB. Link type is raw IP: what a session of a mobile core
-carries. Addresses are of documentation and private ranges, names end in ``.example`` (RFC 2606).
+Three subscribers or more of each class share 3.4 Mbit/s down and 0.8 Mbit/s up; with room enough they would
+take 14 Mbit/s down, as players climb and downloads end sooner. What the probe keeps of a packet is its
+headers and a few bytes of payload, so that the capture of half a minute stays below 2 MB. Link type is raw
+IP: what a session of a mobile core carries. Addresses are of documentation and private ranges, names end in
+``.example`` (RFC 2606).
 """
 
 from __future__ import annotations
