@@ -30,6 +30,7 @@ from qoe_native.engine import CaptureReader
 STDIN: Final = "-"
 _CHUNK_BYTES: Final = 1 << 16
 _MAGIC_BYTES: Final = 8
+_ZSTD_PIECE_BYTES: Final = 2048
 _XZ_MAX_MEMORY_BYTES: Final = 1 << 28
 
 LINK_NAMES: Final = {
@@ -75,7 +76,7 @@ def link_name(link_type: int) -> str:
 
 
 class _Decompressor(Protocol):
-    """What the decompressors of bz2, lzma and zstd share."""
+    """What the decompressors of bz2 and lzma share."""
 
     @property
     def eof(self) -> bool: ...
@@ -83,7 +84,7 @@ class _Decompressor(Protocol):
     def needs_input(self) -> bool: ...
     @property
     def unused_data(self) -> bytes: ...
-    def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int, /) -> bytes | memoryview: ...
 
 
 class _GzipDecompressor:
@@ -104,19 +105,58 @@ class _GzipDecompressor:
     def unused_data(self) -> bytes:
         return self._inflate.unused_data
 
-    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+    def decompress(self, data: bytes, max_length: int, /) -> bytes:
         return self._inflate.decompress(self._inflate.unconsumed_tail + data, max_length)
+
+
+class _ZstdDecompressor:
+    """One zstd frame, with the interface of bz2's decompressor.
+
+    The library unpacks all that it is fed, up to 32,768 times as much, so it is fed a little at a time.
+    """
+
+    def __init__(self) -> None:
+        import zstandard
+
+        self._frame = zstandard.ZstdDecompressor().decompressobj()
+        self._packed = memoryview(b"")
+        self._unpacked = memoryview(b"")
+
+    @property
+    def eof(self) -> bool:
+        return self._frame.eof and not self._unpacked
+
+    @property
+    def needs_input(self) -> bool:
+        return not (self._packed or self._unpacked)
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._frame.unused_data + self._packed.tobytes()
+
+    def decompress(self, data: bytes, max_length: int, /) -> memoryview:
+        if data:  # only ever given when the last was used up
+            self._packed = memoryview(data)
+        if not self._unpacked:
+            self._unpacked = memoryview(b"".join(self._pieces(max_length)))
+        out, self._unpacked = self._unpacked[:max_length], self._unpacked[max_length:]
+        return out
+
+    def _pieces(self, n_bytes: int) -> Iterator[bytes]:
+        while self._packed and n_bytes > 0 and not self._frame.eof:
+            piece, self._packed = self._packed[:_ZSTD_PIECE_BYTES], self._packed[_ZSTD_PIECE_BYTES:]
+            unpacked = self._frame.decompress(piece)
+            n_bytes -= len(unpacked)
+            yield unpacked
 
 
 _Loaded: TypeAlias = "tuple[Callable[[], _Decompressor], type[Exception]]"
 
 
 def _load_zstd() -> _Loaded:
-    if sys.version_info >= (3, 14):
-        from compression import zstd
-    else:
-        from backports import zstd
-    return zstd.ZstdDecompressor, zstd.ZstdError
+    import zstandard
+
+    return _ZstdDecompressor, zstandard.ZstdError
 
 
 def _load_xz() -> _Loaded:
@@ -155,15 +195,16 @@ class _Unpacker:
 
     def readinto(self, space: memoryview) -> int:
         while not self._member.eof or self._next_member():
-            data = self._input() if self._member.needs_input else b""
+            hungry = self._member.needs_input
+            data = self._input() if hungry else b""
             try:
                 out = self._member.decompress(data, len(space))
             except self._error as error:
-                raise EOFError(f"the {self._codec.name} data is corrupt ({error})") from error
+                raise EOFError(f"the {self._codec.name} data cannot be unpacked ({error})") from error
             if out:
                 space[: len(out)] = out
                 return len(out)
-            if not data and self._member.needs_input and not self._member.eof:
+            if hungry and not data and not self._member.eof:
                 raise EOFError(f"the {self._codec.name} data is cut off")
         return 0
 
@@ -301,7 +342,7 @@ class Source:
         while self.reader.status == "more":
             self.fill()
             self.reader.next_burst(0)
-        if self.reader.format is None:
+        if self.reader.format is None or self.reader.error:
             raise CaptureError(f"{self.name}: {self._refusal(head)}{within}")
 
     def _refusal(self, head: bytes) -> str:
@@ -310,7 +351,7 @@ class Source:
             return "is empty; was the recording stopped before it began?"
         if self.reader.status == "end":
             return f"is cut off within its first header; record it again ({len(head)} bytes)"
-        if self.reader.error and "version" in self.reader.error:
+        if self.reader.format and self.reader.error:
             return self.reader.error
         return f"is no capture (pcap or pcapng), but {_describe(head)}"
 

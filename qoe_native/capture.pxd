@@ -4,9 +4,9 @@
 # reads and calls capture_next(), which hands out packets that lie wholly in the window: their `data`
 # points into it and holds until the window is next written to.
 #
-# Formats: libpcap files (https://www.ietf.org/archive/id/draft-ietf-opsawg-pcap-04.html), also with
-# nanoseconds and with Kuznetzov's longer record header; pcapng (draft-ietf-opsawg-pcapng-02): every
-# section, either byte order, enhanced, simple and obsolete packet blocks.
+# Formats: pcap (draft-ietf-opsawg-pcap), also with nanoseconds and with Kuznetzov's longer record
+# header; pcapng (draft-ietf-opsawg-pcapng): every section, either byte order, enhanced, simple and
+# obsolete packet blocks.
 from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
@@ -225,10 +225,10 @@ cdef inline bint pcap_begin(CaptureState *s, uint32_t magic) noexcept nogil:
     if s.end - s.pos < 24:
         capture_starve(s)
         return False
+    s.format = CAPTURE_PCAP
     if capture_u16(s, p + 4) != 2:
         capture_fail(s, CAPTURE_BAD_VERSION)
         return False
-    s.format = CAPTURE_PCAP
     s.header_bytes = 24 if magic == PCAP_KUZNETZOV else 16
     s.sections = s.n_interfaces = s.n_interfaces_seen = 1
     s.interfaces[0].multiplier = 1 if magic == PCAP_NANOSECONDS else 1000

@@ -39,13 +39,13 @@ def some_packets(n: int, link_type: int = 1) -> list[Packet]:
 def pcap(packets: list[Packet], order: str = "<", magic: int = 0xA1B2C3D4, link: int = 1) -> bytes:
     """Write a pcap file by the book."""
     per_second = 10**9 if magic == 0xA1B23C4D else 10**6
-    out = struct.pack(order + "IHHiIII", magic, 2, 4, 0, 0, MAX_PACKET, link)
+    out = [struct.pack(order + "IHHiIII", magic, 2, 4, 0, 0, MAX_PACKET, link)]
     for p in packets:
         second, ns = divmod(p.ts_ns, 10**9)
-        out += struct.pack(order + "IIII", second, ns * per_second // 10**9, len(p.data), p.wire_len)
-        out += bytes(8) if magic == 0xA1B2CD34 else b""
-        out += p.data
-    return out
+        out.append(struct.pack(order + "IIII", second, ns * per_second // 10**9, len(p.data), p.wire_len))
+        out.append(bytes(8) if magic == 0xA1B2CD34 else b"")
+        out.append(p.data)
+    return b"".join(out)
 
 
 def block(kind: int, body: bytes, order: str = "<") -> bytes:
