@@ -17,12 +17,15 @@ from qoe.mos.video import Stall
 from qoe.schema import AppClass, BoolArray, FloatArray, IntArray, RecordArray
 
 SEGMENT_S: Final = 4.0
-"""Length of a segment that is assumed until a player's own shows."""
+"""Length of a segment that is usual."""
+_N_TO_GUESS: Final = 3
 _SEGMENT_RANGE_S: Final = (1.0, 15.0)
-_IDLE_RATIO: Final = 0.35
+_IDLE_RATIO: Final = 0.4
 """A pause before a request of more than this part of the requests' spacing means that the player waited, not
 the network; shorter ones can be fetches of sound too small to be chunks."""
-_N_IDLE: Final = 2
+_N_ALIKE: Final = 2
+_ALIKE_RATIO: Final = 0.1
+"""A player that waits asks at equal distances: of those after a pause half, and so many, are this alike."""
 _START_S: Final = 5.0
 """Players start with two segments, or with this much if less."""
 _MINOR_RATIO: Final = 0.75
@@ -94,7 +97,7 @@ def view(chunks: RecordArray, *, from_start: bool = False, segment_s: float = 0.
     ended_s = np.maximum.accumulate(_seconds(chunks, "last_ns"))  # a clock may have run back
     major = major_chunks(chunks["bytes"])
     seen_s = segment_length_s(requested_s, ended_s, major)
-    length_s = seen_s or segment_s or SEGMENT_S
+    length_s = seen_s or segment_s or _guess_s(requested_s[major])
     first = np.flatnonzero(major)
     n_bytes = np.add.reduceat(chunks["bytes"].astype(np.float64), first)  # a segment and its sound
     media_bps = 8.0 * n_bytes / length_s
@@ -108,6 +111,17 @@ def view(chunks: RecordArray, *, from_start: bool = False, segment_s: float = 0.
         stalls=stalls,
         n_segments=len(first),
     )
+
+
+def _guess_s(requested_s: FloatArray) -> float:
+    """Guess a segment's length between the usual one and the spacing of requests.
+
+    A player that fills its buffer asks sooner than it plays, one that starves asks later.
+    """
+    if len(requested_s) < _N_TO_GUESS:
+        return SEGMENT_S
+    spacing_s = (requested_s[-1] - requested_s[0]) / (len(requested_s) - 1)
+    return float(np.clip(np.sqrt(SEGMENT_S * spacing_s), *_SEGMENT_RANGE_S))
 
 
 def _n_scored(segment_s: float) -> int:
@@ -143,7 +157,7 @@ def major_chunks(n_bytes: IntArray) -> BoolArray:
 
 
 def segment_length_s(requested_s: FloatArray, ended_s: FloatArray, major: RecordArray) -> float:
-    """Return the spacing of requests while the player paused between them; 0 if it hardly did.
+    """Return the spacing of requests while the player waited between them; 0 if it is not to be told.
 
     Parameters
     ----------
@@ -157,9 +171,13 @@ def segment_length_s(requested_s: FloatArray, ended_s: FloatArray, major: Record
     spacing_s = np.diff(requested_s[major])
     paused_s = np.diff(np.cumsum(pause_s)[major])  # in all since the last segment's request
     spacing_s = spacing_s[paused_s > _IDLE_RATIO * spacing_s]
-    if len(spacing_s) < _N_IDLE:
+    if not len(spacing_s):
         return 0.0
-    return float(np.clip(np.median(spacing_s), *_SEGMENT_RANGE_S))
+    usual_s = float(np.median(spacing_s))
+    n_alike = np.count_nonzero(np.abs(spacing_s - usual_s) <= _ALIKE_RATIO * usual_s)
+    if n_alike < max(_N_ALIKE, len(spacing_s) / 2):
+        return 0.0
+    return float(np.clip(usual_s, *_SEGMENT_RANGE_S))
 
 
 def play(
