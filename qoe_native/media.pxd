@@ -21,6 +21,8 @@ cdef enum:
     RTP_STRANGERS = 16             # packets of another source before it takes over
     RTP_MAX_JUMP = 3000            # RFC 3550 appendix A.1, MAX_DROPOUT
     RTP_NO_TYPE = 255
+    CLOCK_FROM_S = 1               # of an RTP stream from which its timestamp clock is guessed,
+    CLOCK_UNTIL_S = 30             # and until when the guess may change
     REORDER_NS = 3000000           # a late segment this soon after a hole is reordering, not retransmission
     CHUNK_MIN_BYTES = 20000        # a response smaller than this is no chunk
     TCP_REQUEST_BYTES = 80         # smaller uplink payloads are acknowledgements of HTTP/2 or TLS
@@ -40,9 +42,9 @@ cdef inline bint is_rtp(const Headers *h) noexcept nogil:
 
 
 cdef inline bint is_quic_version(uint32_t version) noexcept nogil:
-    # RFC 9000, RFC 9369, IETF drafts, Google QUIC "Q0xx" and "T0xx", Facebook mvfst, version negotiation
-    return (version == 1 or version == 0x6B3343CF or (version >> 8) == 0xFF0000 or (version >> 24) == 0x51
-            or (version >> 24) == 0x54 or (version >> 8) == 0xFACEB0)
+    # RFC 9000, RFC 9369, IETF drafts, Google QUIC "Q0xx" and "T0xx", Facebook mvfst
+    return (version == 1 or version == 0x6B3343CF or (version >> 8) == 0xFF0000 or (version >> 16) == 0x5130
+            or (version >> 16) == 0x5430 or (version >> 8) == 0xFACEB0)
 
 
 cdef inline uint8_t udp_signal(const Headers *h) noexcept nogil:
@@ -129,16 +131,27 @@ cdef inline void rtp_start(RtpState *r, const Headers *h, uint64_t ts_ns) noexce
     r.jitter_us = 0
 
 
+cdef inline void guess_clock(RtpState *r, uint32_t timestamp, uint64_t ts_ns) noexcept nogil:
+    # Dynamic payload types do not tell their clock; arrival times do, the better the longer: a queue that
+    # builds up makes the first second look slow.
+    cdef:
+        double elapsed_s = <double> (ts_ns - r.first_ns) * 1e-9
+        uint32_t clock_hz
+    if elapsed_s < CLOCK_FROM_S or elapsed_s > CLOCK_UNTIL_S:
+        return
+    clock_hz = nearest_clock_hz(<double> <int32_t> (timestamp - r.first_timestamp) / elapsed_s)
+    if clock_hz != 0 and clock_hz != r.clock_hz:
+        r.clock_hz = clock_hz
+        r.jitter_us = 0
+
+
 cdef inline void rtp_clock(RtpState *r, const Headers *h, uint64_t ts_ns) noexcept nogil:
-    # Jitter needs the timestamp clock; dynamic payload types do not tell it, one second of packets does.
     cdef:
         uint32_t timestamp = be32(h.payload + 4)
-        double elapsed_s, ticks, gap_us
+        double gap_us
         int32_t step = <int32_t> (timestamp - r.timestamp)
-    if r.clock_hz == 0 and ts_ns > r.first_ns + 1000000000ULL:
-        elapsed_s = <double> (ts_ns - r.first_ns) * 1e-9
-        ticks = <double> <int32_t> (timestamp - r.first_timestamp)
-        r.clock_hz = nearest_clock_hz(ticks / elapsed_s)
+    if ts_ns > r.first_ns and static_clock_hz(r.payload_type) == 0:
+        guess_clock(r, timestamp, ts_ns)
     if r.clock_hz != 0:
         gap_us = (<double> <int64_t> (ts_ns - r.arrival_ns)) * 1e-3 - 1e6 * <double> step / r.clock_hz
         r.jitter_us += <float> ((fabs(gap_us) - r.jitter_us) / 16)
