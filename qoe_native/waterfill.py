@@ -17,26 +17,22 @@ where each height is a non-decreasing table, linear between points or a step.
 4. *Branch and bound.* While the gap is above its target, the bearer with the largest loss is split at its
    share, best bound first.
 
-Nothing is allocated after :func:`make_work`; the same input gives the same output, bit for bit.
-:mod:`qoe_native.waterfill_numpy` is the plain twin.
+Nothing is allocated after :func:`qoe_native.waterfill_data.make_work`; the same input gives the same
+output, bit for bit. :mod:`qoe_native.waterfill_numpy` is the plain twin.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from qoe_native.waterfill_data import SLACK_RATIO, Cells, Work
+
 _Function = TypeVar("_Function", bound=Callable[..., Any])
-_Floats = npt.NDArray[np.float64]
-_Ints = npt.NDArray[np.int64]
-
-SLACK_RATIO = 1e-12
-"""Relative excess over a budget that counts as rounding."""
-
 _ZERO = np.int64(0)  # a literal 0 as an argument would be compiled as a type of its own
 
 
@@ -48,109 +44,30 @@ def _compiled(function: _Function) -> _Function:
         return njit(function, nogil=True, error_model="numpy")  # type: ignore[no-any-return]
 
 
-def _inlined(function: _Function) -> _Function:
-    """Compile for use inside other compiled functions, without the cost of a call."""
-    return njit(function, forceinline=True, nogil=True)  # type: ignore[no-any-return]
+@_compiled
+def _stair(x: npt.NDArray[np.float64], b: int, share: float) -> int:
+    """Index of the last point of row b of x at or before a share."""
+    k = 0
+    end = x.shape[1]
+    while end - k > 1:
+        middle = (k + end) >> 1
+        if x[b, middle] <= share:
+            k = middle
+        else:
+            end = middle
+    return k
 
 
-BEARER_DTYPE = np.dtype(
-    [
-        ("low", "f8"),  # bounds of the share
-        ("high", "f8"),
-        ("weight", "f8"),  # what one unit of height counts, 0 or more
-        ("step", "?"),  # the curve holds each height until the next point
-        ("share", "f8"),  # result: the share; of the relaxation itself if `max_nodes` was 0
-        ("hull", "f8"),  # result, only if `max_nodes` was 0: weighted height of the hull there
-    ],
-    align=True,
-)
-CELL_DTYPE = np.dtype(
-    [
-        ("first", "i8"),  # its bearers: first, and how many
-        ("n", "i8"),
-        ("first_group", "i8"),  # its groups: first, and how many
-        ("n_groups", "i8"),
-        ("budget", "f8"),  # bound on the sum of shares
-        ("base", "f8"),  # value from which gaps are measured
-        ("price", "f8"),  # in: a guess (warm start), 0 for none; result: value of one more unit of share
-        ("value", "f8"),  # result: value of the shares; -inf: the bounds contradict one another
-        ("bound", "f8"),  # result: upper bound after branching
-        ("relaxed", "f8"),  # result: upper bound before branching
-        ("n_nodes", "i8"),  # result: relaxations solved
-    ],
-    align=True,
-)
-GROUP_DTYPE = np.dtype(
-    [
-        ("begin", "i8"),  # first member and one past the last, counted from the first bearer of the cell
-        ("end", "i8"),
-        ("min", "f8"),  # bounds on the sum of the members' shares
-        ("max", "f8"),
-    ],
-    align=True,
-)
-_STATE_DTYPE = np.dtype(
-    [
-        ("start", "i8"),  # vertices of the hull: first allowed, last, and where the bearer stands
-        ("last", "i8"),
-        ("pos", "i8"),
-        ("few", "i8"),  # bracket of `pos`
-        ("many", "i8"),
-        ("active", "i8"),  # a list of bearers, not a property of this one
-        ("limit", "f8"),  # how much more it could take
-        ("share", "f8"),
-    ],
-    align=True,
-)
-_NODE_DTYPE = np.dtype(
-    [
-        ("parent", "i8"),
-        ("who", "i8"),  # bearer that this node restricts to [low, high], on top of its parents' restrictions
-        ("low", "f8"),
-        ("high", "f8"),
-        ("split", "i8"),  # bearer to split next, -1 for none, into shares up to `left` and from `right`
-        ("left", "f8"),
-        ("right", "f8"),
-        ("bound", "f8"),
-        ("price", "f8"),
-    ],
-    align=True,
-)
-
-
-class Cells(NamedTuple):
-    """Many cells: bearers one cell after the other, in each cell the members of a group side by side.
-
-    Attributes
-    ----------
-    x, y : ndarray of float64, shape (n_bearers, n_points)
-        The curves: height y at share x; both non-decreasing along a row.
-    bearers : ndarray of BEARER_DTYPE, shape (n_bearers,)
-    cells : ndarray of CELL_DTYPE, shape (n_cells,)
-    groups : ndarray of GROUP_DTYPE, shape (n_groups,)
-    """
-
-    x: npt.NDArray[np.float64]
-    y: npt.NDArray[np.float64]
-    bearers: npt.NDArray[Any]
-    cells: npt.NDArray[Any]
-    groups: npt.NDArray[Any]
-
-
-class Work(NamedTuple):
-    """Scratch for the cell in hand: hulls with their vertices and slopes, states, nodes of the search."""
-
-    hull_x: npt.NDArray[np.float64]
-    hull_y: npt.NDArray[np.float64]
-    slope: npt.NDArray[np.float64]
-    state: npt.NDArray[Any]
-    nodes: npt.NDArray[Any]
-
-
-def make_work(n_bearers: int, n_points: int, max_nodes: int) -> Work:
-    """Take the memory for cells of up to `n_bearers` bearers and a search of up to `max_nodes` nodes."""
-    hulls = [np.empty((n_bearers, n_points + 4)) for _ in range(3)]
-    return Work(*hulls, np.zeros(n_bearers, _STATE_DTYPE), np.zeros(max(1, max_nodes), _NODE_DTYPE))
+@_compiled
+def _height(
+    x: npt.NDArray[np.float64], y: npt.NDArray[np.float64], step: bool, b: int, share: float
+) -> float:
+    """Height of row b's true curve."""
+    k = _stair(x, b, share)
+    level = y[b, k]
+    if not step and k + 1 < x.shape[1]:
+        level += (y[b, k + 1] - level) * ((share - x[b, k]) / (x[b, k + 1] - x[b, k]))
+    return level  # type: ignore[no-any-return]
 
 
 @_compiled
@@ -160,29 +77,24 @@ def _make_hulls(c: Cells, w: Work, first: int, begin: int, end: int) -> None:
     size = x.shape[1]
     for h in range(begin, end):
         b = first + h
-        left, right, step = c.bearers[b].low, c.bearers[b].high, c.bearers[b].step
+        left, right, step, weight = (
+            c.bearers[b].low,
+            c.bearers[b].high,
+            c.bearers[b].step,
+            c.bearers[b].weight,
+        )
         k = 0
-        level = y[b, 0]
+        level, crest = y[b, 0], y[b, size - 1]
         if left > x[b, 0]:
-            while k < size and x[b, k] <= left:
-                k += 1
-            level = y[b, k - 1]
-            if not step and k < size:
-                level += (y[b, k] - level) * ((left - x[b, k - 1]) / (x[b, k] - x[b, k - 1]))
-        crest = y[b, size - 1]
+            k = _stair(x, b, left) + 1
+            level = _height(x, y, step, b, left)
         if right < x[b, size - 1]:
-            j = size - 1
-            while x[b, j] > right:
-                j -= 1
-            crest = y[b, j]
-            if not step:
-                crest += (y[b, j + 1] - crest) * ((right - x[b, j]) / (x[b, j + 1] - x[b, j]))
+            crest = _height(x, y, step, b, right)
         top = 0
         at = left
         hull_x[h, 0] = left
         hull_y[h, 0] = level
-        rise = 0.0
-        run = 0.0
+        rise = run = 0.0
         while level < crest:
             point = min(x[b, k], right)
             height = crest if x[b, k] >= right else y[b, k]
@@ -192,26 +104,93 @@ def _make_hulls(c: Cells, w: Work, first: int, begin: int, end: int) -> None:
             # cross products instead of slopes: a division costs more than all the rest of this loop
             while top > 0 and (height - level) * run >= rise * (point - at):
                 top -= 1
-                at = hull_x[h, top]
-                level = hull_y[h, top]
+                at, level = hull_x[h, top], hull_y[h, top]
                 if top > 0:
-                    run = at - hull_x[h, top - 1]
-                    rise = level - hull_y[h, top - 1]
-            rise = height - level
-            run = point - at
-            if run > 0.0:
-                top += 1
-            at = point
-            level = height
-            hull_x[h, top] = at
-            hull_y[h, top] = level
-        weight = c.bearers[b].weight
+                    run, rise = at - hull_x[h, top - 1], level - hull_y[h, top - 1]
+            run, rise = point - at, height - level
+            at, level = point, height
+            top += run > 0.0
+            hull_x[h, top], hull_y[h, top] = at, level
         for k in range(top):
             slope[h, k] = weight * ((hull_y[h, k + 1] - hull_y[h, k]) / (hull_x[h, k + 1] - hull_x[h, k]))
         for k in range(top + 1):
             hull_y[h, k] *= weight
         w.state[h].start = 0
         w.state[h].last = top if weight > 0.0 else 0
+
+
+@_compiled
+def _open_brackets(w: Work, begin: int, end: int) -> tuple[int, float, float]:
+    """Bracket the vertex of each bearer; return how many are open, what the others use, the most all use."""
+    state = w.state
+    fixed = top = 0.0
+    n_active = 0
+    for h in range(begin, end):
+        last = state[h].last
+        state[h].few, state[h].many, state[h].pos = state[h].start, last, last
+        top += w.hull_x[h, last]
+        if state[h].start < last:
+            state[n_active].active = h
+            n_active += 1
+        else:
+            fixed += w.hull_x[h, last]
+    return n_active, fixed, top
+
+
+@_compiled
+def _pivot(w: Work, n_active: int) -> float:
+    """Median of three slopes, each in the middle of an open bracket."""
+    state, slope = w.state, w.slope
+    h, i, j = state[0].active, state[n_active >> 1].active, state[n_active - 1].active
+    s0 = slope[h, (state[h].few + state[h].many) >> 1]
+    s1 = slope[i, (state[i].few + state[i].many) >> 1]
+    s2 = slope[j, (state[j].few + state[j].many) >> 1]
+    return max(min(s0, s1), min(max(s0, s1), s2))  # type: ignore[no-any-return]
+
+
+@_compiled
+def _demand(w: Work, n_active: int, price: float) -> tuple[float, float]:
+    """Put every open bearer where it stands at a price; return their use without and with ties."""
+    hull_x, slope, state = w.hull_x, w.slope, w.state
+    lean = full = 0.0
+    for t in range(n_active):
+        h = state[t].active
+        p = state[h].few
+        q = many = state[h].many
+        while p < q:
+            middle = (p + q) >> 1
+            if slope[h, middle] > price:
+                p = middle + 1
+            else:
+                q = middle
+        state[h].pos = p
+        lean += hull_x[h, p]
+        if p < many and slope[h, p] == price:
+            p += 1
+        full += hull_x[h, p]
+    return lean, full
+
+
+@_compiled
+def _narrow(w: Work, n_active: int, price: float, too_low: bool) -> tuple[int, float]:
+    """Narrow the brackets with the demand at a price; return how many stay open, what the closed use."""
+    state = w.state
+    keep = 0
+    closed = 0.0
+    for t in range(n_active):
+        h = state[t].active
+        p = state[h].pos
+        if too_low:
+            state[h].many = p
+        else:
+            state[h].few = p + 1 if p < state[h].many and w.slope[h, p] == price else p
+        if state[h].few < state[h].many:
+            state[keep].active = h
+            keep += 1
+        else:
+            state[h].pos = state[h].few
+            closed += w.hull_x[h, state[h].few]
+    return keep, closed
 
 
 @_compiled
@@ -222,72 +201,23 @@ def _relax(w: Work, begin: int, end: int, budget: float, price: float) -> tuple[
     would go to (-1: none). Room below 0: not even the start vertices fit.
     """
     hull_x, slope, state = w.hull_x, w.slope, w.state
-    fixed = 0.0
-    top = 0.0
-    n_active = 0
-    for h in range(begin, end):
-        last = state[h].last
-        state[h].few = state[h].start
-        state[h].many = last
-        state[h].pos = last
-        top += hull_x[h, last]
-        if state[h].start < last:
-            state[n_active].active = h
-            n_active += 1
-        else:
-            fixed += hull_x[h, last]
+    n_active, fixed, top = _open_brackets(w, begin, end)
     if top <= budget:
         return 0.0, budget - top, -1
     below = above = price <= 0.0
     stride = 1.1
     while n_active > 0:
-        if below and above:  # median of three slopes, each in the middle of an active bearer's bracket
-            h, i, j = state[0].active, state[n_active >> 1].active, state[n_active - 1].active
-            s0 = slope[h, (state[h].few + state[h].many) >> 1]
-            s1 = slope[i, (state[i].few + state[i].many) >> 1]
-            s2 = slope[j, (state[j].few + state[j].many) >> 1]
-            price = max(min(s0, s1), min(max(s0, s1), s2))
-        lean = fixed
-        full = fixed
-        for t in range(n_active):
-            h = state[t].active
-            p = state[h].few
-            q = many = state[h].many
-            while p < q:
-                middle = (p + q) >> 1
-                if slope[h, middle] > price:
-                    p = middle + 1
-                else:
-                    q = middle
-            state[h].pos = p
-            lean += hull_x[h, p]
-            if p < many and slope[h, p] == price:
-                p += 1
-            full += hull_x[h, p]
-        if lean <= budget < full:
+        if below and above:
+            price = _pivot(w, n_active)
+        lean, full = _demand(w, n_active, price)
+        if fixed + lean <= budget < fixed + full:
             break
-        keep = 0
-        for t in range(n_active):
-            h = state[t].active
-            p = state[h].pos
-            if lean > budget:
-                state[h].many = p
-            else:
-                state[h].few = p + 1 if p < state[h].many and slope[h, p] == price else p
-            if state[h].few < state[h].many:
-                state[keep].active = h
-                keep += 1
-            else:
-                state[h].pos = state[h].few
-                fixed += hull_x[h, state[h].few]
-        n_active = keep
+        too_low = fixed + lean > budget
+        n_active, closed = _narrow(w, n_active, price, too_low)
+        fixed += closed
         # until both sides are known, walk away from the guess in growing strides
-        if lean > budget:
-            below = True
-            price = price * stride
-        else:
-            above = True
-            price = price / stride
+        below, above = below or too_low, above or not too_low
+        price = price * stride if too_low else price / stride
         stride *= stride
     room = budget
     for h in range(begin, end):
@@ -351,30 +281,6 @@ def _relax_cell(c: Cells, w: Work, cell: int, price: float) -> tuple[float, floa
             if cut < 0:
                 budget -= room
     return _relax(w, _ZERO, c.cells[cell].n, budget, price)
-
-
-@_compiled
-def _stair(x: npt.NDArray[np.float64], b: int, share: float) -> int:
-    """Index of the last point of row b of x at or before a share."""
-    k = 0
-    end = x.shape[1]
-    while end - k > 1:
-        middle = (k + end) >> 1
-        if x[b, middle] <= share:
-            k = middle
-        else:
-            end = middle
-    return k
-
-
-@_compiled
-def _height(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64], step: bool, b: int, share: float) -> float:
-    """Height of row b's true curve."""
-    k = _stair(x, b, share)
-    level = y[b, k]
-    if not step and k + 1 < x.shape[1]:
-        level += (y[b, k + 1] - level) * ((share - x[b, k]) / (x[b, k + 1] - x[b, k]))
-    return level  # type: ignore[no-any-return]
 
 
 @_compiled
@@ -453,8 +359,8 @@ def _hand_out(c: Cells, w: Work, cell: int) -> float:
         who = -1
         for h in range(n):
             b, p = first + h, state[h].pos
-            at_vertex = state[h].share == w.hull_x[h, p]
-            if at_vertex and (p == state[h].last or w.slope[h, p] * state[h].limit <= best):
+            whole = c.cells[cell].n_groups == 0 and state[h].share == w.hull_x[h, p]
+            if whole and (p == state[h].last or w.slope[h, p] * state[h].limit <= best):
                 continue  # the hull says that there is not enough to gain
             end = min(state[h].share + state[h].limit, c.bearers[b].high)
             if end > state[h].share:
@@ -550,8 +456,11 @@ def _branch(c: Cells, w: Work, cell: int, target: float, max_nodes: int) -> None
                 low, high = nodes[at].low, nodes[at].high
                 break
             at = nodes[at].parent
-        _enter(c, w, first, best)
         for side in range(2):
+            if c.cells[cell].n_groups > 0:  # relaxing groups alters the hulls of their members
+                _make_hulls(c, w, first, _ZERO, c.cells[cell].n)
+            if c.cells[cell].n_groups > 0 or side == 0:
+                _enter(c, w, first, best)
             node = n_nodes + side
             nodes[node].parent = best
             nodes[node].who = h

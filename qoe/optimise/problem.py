@@ -18,7 +18,6 @@ MOS_MIN: Final = 1.0
 MOS_MAX: Final = 5.0
 STICKINESS: Final = 1.25
 FLOOR_CAP_RATIO: Final = 0.5
-_ROUNDING: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True)

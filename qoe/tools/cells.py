@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from qoe.optimise import CellProblem, Group
-from qoe.schema import BoolArray, Curves, FloatArray
+from qoe.schema import Curves, FloatArray
 
 KINDS: Final = ("staircase", "sigmoid", "cliff", "concave")
 _CLASS_OF: Final = {"staircase": "video", "sigmoid": "gaming", "cliff": "voip", "concave": "bulk"}

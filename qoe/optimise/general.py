@@ -1,0 +1,276 @@
+"""The general path: SciPy's solvers on the same program, for groups that overlap and as oracles.
+
+``milp`` is exact. Each curve is written in increments (Markowitz and Manne, Econometrica 25, 1957): a share
+is its lower bound plus segments, each filled from 0 to 1; a segment of a step is filled or not, and where
+a linear curve turns steeper a binary lets the next segments be used only when those before are full. The
+linear relaxation of that is the upper concave hull, so its optimum is the same bound that the fast path
+certifies. ``slsqp`` and ``trust-constr`` climb from one point: they find a local optimum, and the bound is
+that of the relaxation.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from qoe.optimise.curves import evaluate
+from qoe.optimise.problem import Group
+from qoe.optimise.program import Program, Solution, value_at
+from qoe.schema import BoolArray, Curves, FloatArray
+
+_TOLERANCE: Final = 1e-10  # of a sum of shares, relative to the budget
+_SHRINK: Final = 1e-7  # HiGHS's feasibility tolerance: the budget is cut by it where it was made use of
+_MAX_ITERATIONS: Final = 300
+
+
+def solve_general(program: Program, method: str, *, time_limit_s: float = 60.0) -> Solution:
+    """Solve one cell with SciPy.
+
+    Parameters
+    ----------
+    program : Program
+        Its groups may overlap.
+    method : str
+        ``"milp"``, ``"slsqp"`` or ``"trust-constr"``.
+    time_limit_s : float
+        For milp: the best found by then is returned, with the bound proven by then.
+
+    Returns
+    -------
+    Solution
+    """
+    model = _Model(program)
+    if method == "milp":
+        share, bound = model.best(time_limit_s)
+    else:
+        share, bound = _climb(program, method), model.relaxed()
+    share = _repair(program, share)
+    value = value_at(program, share)
+    return Solution(share, value, max(bound, value))
+
+
+def feasible(low: FloatArray, high: FloatArray, groups: tuple[Group, ...], budget: float) -> bool:
+    """Tell whether some shares lie within these bounds, groups and budget (a linear program)."""
+    return _nearest(low, low, high, groups, budget) is not None
+
+
+class _Model:
+    """The program as matrices; variables: segments of all bearers, then unused shares, then binaries."""
+
+    def __init__(self, program: Program) -> None:
+        from scipy.sparse import coo_array
+
+        self.program = program
+        n = len(program.low)
+        tables = [_segments(program, i) for i in range(n)]
+        self.owner = np.repeat(np.arange(n), [width.size for width, _, _ in tables])
+        self.width = np.concatenate([width for width, _, _ in tables])
+        self.rise = np.concatenate([rise for _, rise, _ in tables])
+        linked = np.concatenate([link for _, _, link in tables])
+        n_segments = self.owner.size
+        rows, columns, signs, n_rows, n_links = _order(
+            linked, self.owner, program.heights.step, n_segments + n
+        )
+        self.n_variables = n_segments + n + n_links
+        self.order = coo_array((signs, (rows, columns)), shape=(n_rows, self.n_variables)).tocsr()
+        self.integral = np.zeros(self.n_variables)
+        self.integral[:n_segments] = program.heights.step[self.owner]
+        self.integral[n_segments + n :] = 1
+        segments, owners = np.arange(n_segments + n), np.concatenate((self.owner, np.arange(n)))
+        widths = np.concatenate((self.width, np.ones(n)))
+        self.shares = coo_array((widths, (owners, segments)), shape=(n, self.n_variables)).tocsr()
+        self.upper = np.ones(self.n_variables)
+        self.upper[n_segments : n_segments + n] = program.high - program.low
+        self.start = value_at(program, program.low)
+
+    def _constraints(self, budget: float) -> Any:
+        from scipy.optimize import LinearConstraint
+
+        program = self.program
+        sums, least, most = _sums(program.groups, len(program.low), budget)
+        base = sums @ program.low
+        return [
+            LinearConstraint(self.order, -np.inf, 0.0),
+            LinearConstraint(self.shares, -np.inf, program.high - program.low),
+            LinearConstraint(sums @ self.shares, least - base, most - base),
+        ]
+
+    def _run(
+        self, budget: float, integral: FloatArray, lower: FloatArray, upper: FloatArray, limit: float
+    ) -> Any:
+        from scipy.optimize import Bounds, milp
+
+        cost = np.zeros(self.n_variables)
+        cost[: self.rise.size] = -self.rise
+        options = {"mip_rel_gap": 0.0, "time_limit": limit}
+        bounds = Bounds(lower, upper)
+        return milp(
+            cost, integrality=integral, bounds=bounds, constraints=self._constraints(budget), options=options
+        )
+
+    def relaxed(self) -> float:
+        """Value of the relaxation: an upper bound."""
+        zero = np.zeros(self.n_variables)
+        result = self._run(self.program.budget, zero, zero, self.upper, np.inf)
+        return np.inf if result.x is None else float(self.start - result.fun)
+
+    def best(self, time_limit_s: float) -> tuple[FloatArray, float]:
+        """Solve exactly; return the shares and the bound."""
+        zero = np.zeros(self.n_variables)
+        budget = self.program.budget
+        result = self._run(budget, self.integral, zero, self.upper, time_limit_s)
+        if result.x is None:
+            return self.program.low, self.relaxed()
+        bound = float(self.start - result.mip_dual_bound)
+        whole = self.integral > 0.0
+        for room in (budget, budget * (1.0 - _SHRINK)):
+            fixed = np.where(whole, np.round(result.x), 0.0)
+            exact = self._run(room, zero, fixed, np.where(whole, fixed, self.upper), np.inf)
+            if exact.x is not None:
+                break
+            result = self._run(budget * (1.0 - _SHRINK), self.integral, zero, self.upper, time_limit_s)
+        chosen = exact.x if exact.x is not None else result.x
+        return self._share(np.where(whole, np.round(chosen), chosen)), bound
+
+    def _share(self, x: FloatArray) -> FloatArray:
+        """Shares of a solution; on a step exactly where it begins, plus what is unused."""
+        program = self.program
+        share = program.low + self.shares @ x
+        unused = x[self.owner.size : self.owner.size + share.size]
+        for i in np.flatnonzero(program.heights.step):
+            level = (
+                np.searchsorted(program.heights.share[i], share[i] - unused[i] + _TOLERANCE, side="right") - 1
+            )
+            begin = max(program.low[i], program.heights.share[i, level])
+            share[i] = begin + (unused[i] if unused[i] > _TOLERANCE else 0.0)
+        return np.clip(share, program.low, program.high)
+
+
+def _segments(program: Program, i: int) -> tuple[FloatArray, FloatArray, BoolArray]:
+    """Widths and weighted rises of bearer i's segments within its bounds; and where one turns steeper."""
+    share, low, high = program.heights.share[i], program.low[i], program.high[i]
+    inside = (share > low) & (share < high)
+    x = np.concatenate(([low], share[inside], [high]))
+    one = Curves(
+        *(np.tile(row, (x.size, 1)) for row in (share, program.heights.mos[i])),
+        np.repeat(program.heights.step[i], x.size),
+    )
+    y = program.weight[i] * evaluate(one, x)
+    rising = np.concatenate(([True], np.diff(y) > 0.0)) if one.step[0] else np.ones(x.size, np.bool_)
+    width, rise = np.diff(x[rising]), np.diff(y[rising])
+    slope = np.divide(rise, width, out=np.full_like(rise, np.inf), where=width > 0.0)
+    steeper = np.concatenate(([False], slope[1:] > slope[:-1])) if slope.size else np.zeros(0, np.bool_)
+    return width, rise, steeper
+
+
+def _order(
+    steeper: BoolArray, owner: FloatArray, step: BoolArray, first_link: int
+) -> tuple[list[int], list[int], list[float], int, int]:
+    """Rows ``a - b <= 0`` (b before a) that fill segments in order: their sparse entries, rows, binaries."""
+    rows: list[int] = []
+    columns: list[int] = []
+    n_links = 0
+    runs: list[int] = []
+    begin = 0
+
+    def after(a: int, b: int) -> None:
+        row = len(rows) // 2
+        rows.extend((row, row))
+        columns.extend((a, b))
+
+    for k in range(owner.size):
+        if k == 0 or owner[k] != owner[k - 1]:
+            begin, runs = k, []
+        elif step[owner[k]]:
+            after(k, k - 1)
+        elif steeper[k]:
+            link = first_link + n_links
+            n_links += 1
+            for before in range(begin, k):
+                after(link, before)
+            begin = k
+            runs = [link]
+        if runs:
+            after(k, runs[0])
+    return rows, columns, [1.0, -1.0] * (len(rows) // 2), len(rows) // 2, n_links
+
+
+def _sums(groups: tuple[Group, ...], n: int, budget: float) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Matrix of all sums of shares that are bounded (the first is that of all), and their bounds."""
+    sums = np.zeros((1 + len(groups), n))
+    sums[0] = 1.0
+    for g, group in enumerate(groups):
+        sums[1 + g, list(group.members)] = 1.0
+    least = np.array([-np.inf, *(g.min_share_ratio for g in groups)])
+    most = np.array([budget, *(g.max_share_ratio for g in groups)])
+    return sums, least, most
+
+
+def _repair(program: Program, share: FloatArray) -> FloatArray:
+    """Move shares that a solver's tolerance let out of bounds back in, as little as possible."""
+    share = np.clip(share, program.low, program.high)
+    sums, least, most = _sums(program.groups, share.size, program.budget)
+    total = sums @ share
+    slack = _TOLERANCE * program.budget
+    if (total <= most + slack).all() and (total >= least - slack).all():
+        return share
+    near = _nearest(share, program.low, program.high, program.groups, program.budget)
+    return program.low if near is None else near
+
+
+def _nearest(
+    share: FloatArray, low: FloatArray, high: FloatArray, groups: tuple[Group, ...], budget: float
+) -> FloatArray | None:
+    """Shares within all bounds, at the least sum of differences; None if there are none."""
+    from scipy.optimize import linprog
+
+    n = share.size
+    sums, least, most = _sums(groups, n, budget)
+    bounded = np.isfinite(least)
+    up_down = np.hstack((sums, -sums))
+    matrix = np.vstack((up_down, -up_down[bounded]))
+    right = np.concatenate((most - sums @ share, (sums @ share - least)[bounded]))
+    limits = np.vstack(
+        (np.column_stack((np.zeros(n), high - share)), np.column_stack((np.zeros(n), share - low)))
+    )
+    finite = np.isfinite(right)
+    result = linprog(
+        np.ones(2 * n), A_ub=matrix[finite], b_ub=right[finite], bounds=limits, method="highs-ds"
+    )
+    if result.x is None:
+        return None
+    moved = np.clip(share + result.x[:n] - result.x[n:], low, high)
+    total = sums @ moved
+    slack = _TOLERANCE * budget
+    return moved if (total <= most + slack).all() and (total >= least - slack).all() else None
+
+
+def _climb(program: Program, method: str) -> FloatArray:
+    """Climb from equal shares with a method of ``scipy.optimize.minimize``."""
+    from scipy.optimize import Bounds, LinearConstraint, minimize
+
+    n = len(program.low)
+    sums, least, most = _sums(program.groups, n, program.budget)
+    heights = program.heights
+
+    def slope(share: FloatArray) -> FloatArray:
+        rows = np.arange(n)
+        k = np.maximum(np.count_nonzero(heights.share <= share[:, None], axis=1) - 1, 0)
+        after = np.minimum(k + 1, heights.share.shape[1] - 1)
+        width = heights.share[rows, after] - heights.share[rows, k]
+        rise = heights.mos[rows, after] - heights.mos[rows, k]
+        rise = np.where(heights.step, 0.0, rise)
+        return -program.weight * np.divide(rise, width, out=np.zeros(n), where=width > 0.0)
+
+    options = {"maxiter": _MAX_ITERATIONS}
+    result = minimize(
+        lambda share: -value_at(program, np.maximum(share, 0.0)),
+        _repair(program, np.full(n, program.budget / n)),
+        jac=slope,
+        method=method.upper() if method == "slsqp" else method,
+        bounds=Bounds(program.low, program.high),
+        constraints=[LinearConstraint(sums, least, most)],
+        options=options,
+    )
+    return np.asarray(result.x, dtype=np.float64)
