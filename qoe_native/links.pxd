@@ -61,18 +61,26 @@ cdef inline int read_ethernet(Cursor *c) noexcept nogil:
     return read_ethertype(c, 12)
 
 
+cdef inline bint is_vlan(uint16_t ethertype) noexcept nogil:
+    return ethertype == TYPE_VLAN or ethertype == TYPE_SERVICE_VLAN or ethertype == TYPE_OLD_SERVICE_VLAN
+
+
 cdef inline bint is_ethernet(const Cursor *c, uint32_t offset) noexcept nogil:
     """Whether the bytes at `offset` look like an Ethernet header that leads to IP."""
     cdef uint16_t ethertype
-    if available(c) < offset + 14:
+    cdef const uint8_t *inside
+    if available(c) < offset + 17:
         return False
     ethertype = be16(c.at + offset + 12)
+    inside = c.at + offset + 14
+    if ethertype == TYPE_IPV4:
+        return inside[0] >> 4 == 4
+    if ethertype == TYPE_IPV6:
+        return inside[0] >> 4 == 6
     if ethertype <= LAST_LLC_LENGTH:
-        return (available(c) >= offset + 17 and be16(c.at + offset + 14) == 0xAAAA
-                and c.at[offset + 16] == 3)
-    return (ethertype == TYPE_IPV4 or ethertype == TYPE_IPV6 or ethertype == TYPE_VLAN
-            or ethertype == TYPE_MPLS or ethertype == TYPE_MPLS_MULTICAST or ethertype == TYPE_PPPOE_SESSION
-            or ethertype == TYPE_SERVICE_VLAN or ethertype == TYPE_OLD_SERVICE_VLAN)
+        return be16(inside) == 0xAAAA and inside[2] == 3
+    return (is_vlan(ethertype) or ethertype == TYPE_MPLS or ethertype == TYPE_MPLS_MULTICAST
+            or ethertype == TYPE_PPPOE_SESSION)
 
 
 cdef inline int read_llc(Cursor *c) noexcept nogil:
@@ -93,16 +101,16 @@ cdef inline int read_llc(Cursor *c) noexcept nogil:
 
 cdef inline int read_vlan(Cursor *c, Headers *h) noexcept nogil:
     """One tag: IEEE 802.1Q, or 802.1ad in either of its types. Id 0 is a priority without a VLAN."""
-    cdef uint16_t vlan_id
+    cdef uint16_t vlan_id, ethertype = c.next
     if available(c) < 4:
         return QOE_PKT_TRUNCATED
     vlan_id = be16(c.at) & 0xFFF
-    if h.tunnel & QOE_T_VLAN or c.next != TYPE_VLAN:
-        h.tunnel |= QOE_T_QINQ
-    h.tunnel |= QOE_T_VLAN
     if vlan_id != 0:
         h.vlan_id = vlan_id
         add_context(h, CONTEXT_VLAN | vlan_id)
+    h.tunnel |= QOE_T_VLAN
+    if ethertype != TYPE_VLAN or is_vlan(be16(c.at + 2)):
+        h.tunnel |= QOE_T_QINQ
     return read_ethertype(c, 2)
 
 
@@ -112,7 +120,7 @@ cdef inline int by_ethertype(Cursor *c, Headers *h) noexcept nogil:
         return IPV4
     if ethertype == TYPE_IPV6:
         return IPV6
-    if ethertype == TYPE_VLAN or ethertype == TYPE_SERVICE_VLAN or ethertype == TYPE_OLD_SERVICE_VLAN:
+    if is_vlan(ethertype):
         return read_vlan(c, h)
     if ethertype == TYPE_MPLS or ethertype == TYPE_MPLS_MULTICAST:
         return MPLS
@@ -153,16 +161,16 @@ cdef inline int read_mpls(Cursor *c, Headers *h) noexcept nogil:
         return QOE_PKT_TRUNCATED
     if is_ip(c):
         return IP
+    if is_ethernet(c, 0):
+        h.tunnel |= QOE_T_EOMPLS
+        return ETHERNET
     if c.at[0] >> 4 == 0 and is_ethernet(c, 4):
         skip(c, 4)
         h.tunnel |= QOE_T_EOMPLS
         return ETHERNET
-    if is_ethernet(c, 0):
-        h.tunnel |= QOE_T_EOMPLS
-        return ETHERNET
     if c.at[0] >> 4 == 4 or c.at[0] >> 4 == 6:
         return IP
-    return QOE_PKT_TRUNCATED if c.cut and available(c) < 18 else QOE_PKT_NOT_IP
+    return QOE_PKT_TRUNCATED if c.cut and available(c) < 21 else QOE_PKT_NOT_IP
 
 
 cdef inline int read_pppoe(Cursor *c, Headers *h) noexcept nogil:
