@@ -205,7 +205,7 @@ cdef class CaptureReader:
             ("packets that hold no byte", s.zero_length),
             ("packets that hold more bytes than were on the wire", s.longer_than_wire),
             ("packets with a clock of zero", s.zero_clock),
-            ("packets of after the year 2262, taken as of its April", s.clock_overflow),
+            ("packets later than the year 2262, taken as of 2262", s.clock_overflow),
             ("packets without a time, which took that of the packet before", s.no_timestamp),
             ("packets of an interface that was not described, skipped", s.no_interface),
             (f"packets of more than {CAPTURE_MAX_PACKET:,} captured bytes, skipped", s.oversized),
