@@ -163,7 +163,12 @@ class Feed:
         """Keep what was read of a capture, and what was wrong with it."""
         counters = source.reader.counters()
         lines = source.warnings()
-        (self.errors if source.is_partial else self.warnings).extend(lines)
+        mistake = ""
+        if source.is_partial:
+            mistake = "; ".join(line.removeprefix(f"{source.name}: ") for line in lines)
+            self.errors.append(f"{source.name}: {mistake}")
+        else:
+            self.warnings += lines
         if n_unknown:
             unknown = [link_name(t) for t in source.reader.link_types() if _is_unknown(t)]
             self.warnings.append(
@@ -178,7 +183,7 @@ class Feed:
                 packets=counters["packets"],
                 bytes=counters["wire_bytes"],
                 truncated=bool(counters["truncated"]),
-                error="; ".join(lines) if source.is_partial else "",
+                error=mistake,
             )
         )
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from qoe.feed import Feed
     from qoe.flows import Engine
     from qoe.report.rows import FlowWriter, Format
+    from qoe.schema import RecordArray
 
 _FORMATS: Final[tuple[Format, ...]] = ("csv", "json", "parquet")
 _FLUSHED_AT_ONCE: Final = 65_536
@@ -105,13 +106,18 @@ def _write(args: argparse.Namespace, kind: Format, feed: Feed, engine: Engine) -
         writer: FlowWriter | None = None
         for _ in feed.events():
             writer = writer or _open(args, kind, stack)
-            writer.write(engine.export())
+            writer.write(_in_order(engine.export()))
         if not feed.captures:
             return
         writer = writer or _open(args, kind, stack)
-        writer.write(engine.export())
+        writer.write(_in_order(engine.export()))
         while engine.flush(_FLUSHED_AT_ONCE):
-            writer.write(engine.export())
+            writer.write(_in_order(engine.export()))
+
+
+def _in_order(flows: RecordArray) -> RecordArray:
+    """Sort flows that end together as they began: the engine hands them out in order of their hash."""
+    return flows[flows["flow_id"].argsort()]
 
 
 def _open(args: argparse.Namespace, kind: Format, stack: ExitStack) -> FlowWriter:
