@@ -111,6 +111,8 @@ SAFETY: Final = 0.8
 _STEADY_S: Final = 60
 
 CLOUD_FPS: Final = 60.0
+_CLOUD_BPS: Final = 300e3  # where the validity of G.1072 begins
+_CLOUD_PACKET_BYTES: Final = 700.0
 _CLOUD_PICTURES: Final = ((640, 480), (1280, 720), (1920, 1080))
 
 PAGE_EXPECTED_S: Final = 6.0
@@ -267,6 +269,11 @@ def cloud_game_mos(rate_bps: Any, rtt_ms: Any, loss_ratio: Any) -> Any:
         for width, height in _CLOUD_PICTURES
     ]
     return np.maximum.reduce(sizes)
+
+
+def is_cloud_game(rate_bps: Any, packet_bytes: Any) -> Any:
+    """Tell a streamed picture (cloud gaming) from the updates of a game played on the device."""
+    return (rate_bps > _CLOUD_BPS) & (np.nan_to_num(packet_bytes) > _CLOUD_PACKET_BYTES)
 
 
 def native_game_mos(rtt_ms: Any, jitter_ms: Any, loss_ratio: Any) -> Any:

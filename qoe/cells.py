@@ -99,6 +99,18 @@ def _sums(index: IntArray, values: Any, length: int) -> FloatArray:
     return np.bincount(index, weights, minlength=length).astype(np.float64)
 
 
+_MEANS: Final = (
+    ("mos", "mos"),
+    ("mos_confidence", "mos_confidence"),
+    ("rtt_ms", "path_rtt_ms"),
+    ("queue_ms", "queue_ms"),
+    ("jitter_ms", "jitter_ms"),
+    ("page_s", "page_s"),
+    ("page_bytes", "page_bytes"),
+)
+"""Fields of a bearer that are means of a field of its flows, by the flows' rates both ways."""
+
+
 def bearers(experience: RecordArray, table: SubscriberTable, load: RecordArray) -> RecordArray:
     """Group the subscribers' flows into bearers: one subscriber, class and direction.
 
@@ -113,9 +125,9 @@ def bearers(experience: RecordArray, table: SubscriberTable, load: RecordArray) 
     Returns
     -------
     ndarray of BEARER_DTYPE, shape (n_bearers,)
-        Sorted by cell, direction, subscriber, class. Rates add up; MOS, RTT, jitter, loss and probability
-        are means weighted by the flows' rates, without the unknown (NaN) ones. The floor of a tier is
-        promised to every class but ``unknown`` and ``other``.
+        Sorted by cell, direction, subscriber, class. Rates add up; what is measured becomes a mean
+        weighted by the flows' rates, without the unknown (NaN) ones; model and codec are the strongest
+        flow's. The floor of a tier is promised to every class but ``unknown`` and ``other``.
     """
     rates = np.stack([experience["rate_down_bps"], experience["rate_up_bps"]], axis=1)
     flow, direction = np.nonzero((rates > 0) & (experience["subscriber"] >= 0)[:, None])
@@ -146,8 +158,10 @@ def _measure(result: RecordArray, group: IntArray, flows: RecordArray, rate_bps:
     result["n_flows"] = _sums(group, None, n_bearers)
     result["rate_bps"] = _sums(group, rate_bps, n_bearers)
     result["down_fraction"] = _mean(group, flows["rate_down_bps"] / total_bps, total_bps, n_bearers)
-    for name in ("mos", "mos_confidence", "rtt_ms", "jitter_ms"):
-        result[name] = _mean(group, flows[name], total_bps, n_bearers)
+    for name, of in _MEANS:
+        result[name] = _mean(group, flows[of], total_bps, n_bearers)
+    leading = np.lexsort((rate_bps, group))[np.cumsum(result["n_flows"], dtype=np.int64) - 1]
+    result["model"], result["codec"] = flows["model"][leading], flows["codec"][leading]
     result["loss_ratio"] = _mean(
         group, np.where(down, flows["loss_down_ratio"], flows["loss_up_ratio"]), rate_bps, n_bearers
     )

@@ -45,6 +45,7 @@ EXPERIENCE_DTYPE: Final = np.dtype(
         ("packet_bytes_down", "f8"),  # mean frame over the horizon; NaN: none
         ("packet_bytes_up", "f8"),
         ("rtt_ms", "f8"),  # the flow's own; NaN: not seen
+        ("path_rtt_ms", "f8"),  # what the models were given: its own, else a fallback
         ("queue_ms", "f8"),  # mean round trip above the shortest; NaN: not seen
         ("jitter_ms", "f8"),  # NaN: not seen
         ("loss_down_ratio", "f8"),  # RTP sequence gaps, TCP retransmissions; NaN: not visible
@@ -79,8 +80,6 @@ _NO_PAYLOAD_TYPE: Final = 255
 _CALL_MIN_BPS: Final = 4e3  # signalling and reports stay below
 _PICTURE_PAYLOAD_BYTES: Final = 450
 _PICTURE_BPS: Final = 150e3
-_CLOUD_BPS: Final = 300e3  # where the validity of G.1072 begins
-_CLOUD_PACKET_BYTES: Final = 700
 _MEDIA_MIN_BPS: Final = 64e3  # a video flow below it, without a chunk, is control
 _SMALL_PAGE_BYTES: Final = 20e3  # what does not make a chunk
 _SMALL_PAGE_BPS: Final = 1e6
@@ -169,6 +168,7 @@ def judge(
     traffic = _Traffic(flows, window, side)
     _measure(rows, traffic)
     rtt_ms, rtt_confidence = _round_trip(rows)
+    rows["path_rtt_ms"] = rtt_ms
     n_packets = flows["packets_forward"] + flows["packets_reverse"]
     for app_class, judge_class in _JUDGES.items():
         mask = (rows["app_class"] == app_class) & (n_packets >= _MIN_PACKETS)
@@ -251,7 +251,8 @@ def _gap_jitter_ms(traffic: _Traffic) -> FloatArray:
     """
     spread_us, mean_us = traffic.field("iat_std_us")[0], traffic.field("iat_mean_us")[0]
     regular_us: FloatArray = np.nan_to_num(np.minimum(spread_us, mean_us)).astype(np.float64)
-    return np.maximum(regular_us, 0.0) / np.sqrt(2.0) / 1e3
+    jitter_ms: FloatArray = regular_us / np.sqrt(2.0) / 1e3
+    return jitter_ms
 
 
 def _judge_call(case: _Case) -> None:
@@ -344,16 +345,11 @@ def _judge_game(case: _Case) -> None:
     rows["jitter_ms"] = np.minimum(_gap_jitter_ms(case.traffic), _GAP_JITTER_MAX_MS)
     loss_ratio = np.nan_to_num(rows["loss_down_ratio"])
     rate_bps = rows["rate_down_bps"] / rows["activity_ratio"]
-    in_cloud = is_cloud_game(rate_bps, rows["packet_bytes_down"])
+    in_cloud = app.is_cloud_game(rate_bps, rows["packet_bytes_down"])
     native = app.native_game_mos(case.rtt_ms, rows["jitter_ms"], loss_ratio)
     rows["mos"] = np.where(in_cloud, app.cloud_game_mos(rate_bps, case.rtt_ms, loss_ratio), native)
     rows["model"] = np.where(in_cloud, MosModel.CLOUD_GAMING, MosModel.NATIVE_GAMING)
     rows["mos_confidence"] = 0.7 * case.rtt_confidence
-
-
-def is_cloud_game(rate_bps: Any, packet_bytes: Any) -> Any:
-    """Tell a streamed picture (cloud gaming) from the updates of a game played on the device."""
-    return (rate_bps > _CLOUD_BPS) & (np.nan_to_num(packet_bytes) > _CLOUD_PACKET_BYTES)
 
 
 def _judge_web(case: _Case) -> None:

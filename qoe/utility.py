@@ -1,12 +1,40 @@
-"""MOS as a function of share, per bearer."""
+"""MOS as a function of share, one curve a bearer: what the optimiser trades.
+
+The curves come from the same functions of :mod:`qoe.applications` that judge what was measured, moved so
+that the observed share gives what those models say of what was observed. A share is a part of the rate
+`efficiency_bps`, in the mean over time: a bearer that is active a tenth of the time moves at ten times
+``share * efficiency_bps`` while it is.
+
+=========  =====================================================================================
+class      curve
+=========  =====================================================================================
+video      Staircase: the highest rung of the ladder within 0.8 of the throughput; the rung being
+           played stays until the rate falls below what was seen; stalls below the lowest.
+voip       Cliff: what is sent and not carried is lost. A call with picture follows the rate.
+gaming     Cliff, with the delay; cloud gaming follows the rate (G.1072).
+web        Page time against the rate (G.1030).
+bulk       Logarithm of the rate.
+other      Steep up to a small need, then nearly flat.
+unknown    Concave around the observed rate: neither starved nor favoured.
+=========  =====================================================================================
+
+How much video, downloads and pages would take if they could is read from the class, never from a rate that
+a throttle may have set. Queueing that was measured fades as the share grows to twice the observed one.
+The direction in which an application sends little (acknowledgements, requests) is concave up to its
+observed rate. Curves are mixed by class probability.
+"""
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeAlias
 
 import numpy as np
 
-from qoe.schema import AppClass, Curves, RecordArray
+from qoe import applications as app
+from qoe.applications import MosModel
+from qoe.config import Direction
+from qoe.schema import AppClass, BoolArray, Curves, FloatArray, RecordArray
 
 BEARER_DTYPE: Final = np.dtype(
     [
@@ -14,40 +42,282 @@ BEARER_DTYPE: Final = np.dtype(
         ("cell", "i8"),  # index into the cells' names
         ("app_class", "u1"),  # AppClass
         ("direction", "u1"),  # Direction: 0 down, 1 up
+        ("model", "u1"),  # MosModel of the strongest flow
+        ("codec", "u1"),  # applications.Codec of the strongest flow
         ("n_flows", "u4"),
         ("rate_bps", "f8"),  # observed, mean over the horizon, bytes on the wire
         ("efficiency_bps", "f8"),  # rate the subscriber would get alone
         ("share_observed", "f8"),  # where the bearer stands on its curve today
         ("weight", "f8"),  # tier x subscriber x class
         ("floor_mos", "f8"),  # NaN: none promised
-        ("probability", "f4", (len(AppClass),)),  # mean over flows, by bytes
+        ("probability", "f4", (len(AppClass),)),
         ("mos", "f8"),  # measured; NaN: not estimable
         ("mos_confidence", "f8"),  # 0 to 1
-        ("rtt_ms", "f8"),  # NaN: not seen (also jitter, loss)
+        ("rtt_ms", "f8"),
+        ("queue_ms", "f8"),  # NaN: not seen (also what follows)
         ("jitter_ms", "f8"),
-        ("loss_ratio", "f8"),
+        ("loss_ratio", "f8"),  # in this direction
         ("packet_bytes", "f8"),  # mean frame in this direction
-        ("media_bps", "f8"),  # video: bitrate of the rung being played; NaN: not known
-        ("activity_ratio", "f8"),  # fraction of the horizon with something to send, > 0 to 1
-        ("down_fraction", "f8"),  # of the flows' bytes that go down
+        ("media_bps", "f8"),  # video: bitrate of what is played
+        ("page_s", "f8"),  # web: time and size of a page
+        ("page_bytes", "f8"),
+        ("activity_ratio", "f8"),  # part of the horizon with something to send, above 0, to 1
+        ("down_fraction", "f8"),  # of the flows' bytes
     ],
     align=True,
 )
 """One subscriber's traffic of one class in one direction of one cell: what receives a weight."""
 
+N_POINTS: Final = 64
+_N_LOG: Final = 35
+_NEED_KNEES: Final = np.array([0.5, 0.8, 0.9, 0.95, 0.98, 1.0, 1.05, 1.25, 1.5, 2.0, 3.0])
+_BELOW: Final = 1.0 - 1e-6
+_ROUNDING: Final = 1e-9
+_STEP_PROBABILITY: Final = 0.99
+_LEAST_PROBABILITY: Final = 0.02
 
-def curves(bearers: RecordArray, n_points: int = 64) -> Curves:
+_RTT_MS: Final = 50.0
+_JITTER_MS: Final = 5.0
+_FULL_QUEUE_MS: Final = 60.0  # waiting in a queue that what is sent overflows
+_OVERLOAD: Final = 0.05  # overload that fills it
+_HEADERS_BYTES: Final = 58.0  # Ethernet, IPv4, UDP, RTP and a little
+_PAGE_BYTES: Final = 500e3
+_CONTROL_BPS: Final = (2e3, 256e3)
+_NEUTRAL_MOS: Final = 3.5
+_CONTROL_MOS: Final = 4.0
+
+_MosOfRate: TypeAlias = Callable[[RecordArray, FloatArray], FloatArray]
+"""Bearers (n,) and rates (n, m) in bit/s, means over time: MOS (n, m)."""
+
+
+def curves(bearers: RecordArray) -> Curves:
     """Tabulate each bearer's MOS against its share of the cell.
 
     Parameters
     ----------
     bearers : ndarray of BEARER_DTYPE, shape (n_bearers,)
-    n_points : int
-        Points a curve, 16 or more.
+        From `qoe.cells.bearers`.
 
     Returns
     -------
     Curves
-        Share 0 to 1 (1 = the rate ``efficiency_bps``), MOS 1 at share 0, non-decreasing.
+        Shape (n_bearers, 64). Share 0 to 1 (1: the rate ``efficiency_bps``), dense where the curve bends,
+        and among its points the observed share; MOS 1 at share 0, non-decreasing, at most 5. Step for video
+        that is all but certain; where video mixes with other classes a jump is two points close together.
     """
-    raise NotImplementedError
+    share = _grid(bearers)
+    rate_bps = share * bearers["efficiency_bps"][:, None]
+    weights = class_weights(bearers)
+    mos = np.zeros_like(share)
+    for app_class, mos_of_rate in _MOS_OF_RATE.items():
+        rows = weights[:, app_class] > 0
+        if rows.any():
+            mos[rows] += weights[rows, app_class, None] * mos_of_rate(bearers[rows], rate_bps[rows])
+    mos[:, 0] = 1.0
+    mos = np.clip(np.maximum.accumulate(mos, axis=1), 1.0, 5.0)
+    step = (weights[:, AppClass.VIDEO] >= _STEP_PROBABILITY) & carries_media(bearers)
+    return Curves(share, mos, step)
+
+
+def class_weights(bearers: RecordArray) -> FloatArray:
+    """Return how much of each class is in each bearer's mixture.
+
+    Parameters
+    ----------
+    bearers : ndarray of BEARER_DTYPE, shape (n_bearers,)
+
+    Returns
+    -------
+    ndarray of float64, shape (n_bearers, 7)
+        By AppClass; rows sum to 1. What the probabilities leave open goes to the bearer's own class.
+    """
+    weights: FloatArray = np.clip(np.nan_to_num(bearers["probability"].astype(np.float64)), 0.0, 1.0)
+    weights[:, AppClass.UNKNOWN] = 0.0
+    weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1.0)
+    weights[np.arange(len(bearers)), bearers["app_class"]] += 1.0 - weights.sum(axis=1)
+    weights[weights < _LEAST_PROBABILITY] = 0.0
+    total: FloatArray = weights.sum(axis=1, keepdims=True)
+    return weights / total
+
+
+def carries_media(bearers: RecordArray) -> BoolArray:
+    """Return which bearers lie in the direction in which their flows send most."""
+    downwards: BoolArray = np.nan_to_num(bearers["down_fraction"], nan=1.0) >= 0.5
+    is_down: BoolArray = bearers["direction"] == Direction.DOWN
+    with_media: BoolArray = downwards == is_down
+    return with_media
+
+
+def _grid(bearers: RecordArray) -> FloatArray:
+    """Shares to tabulate at: where curves bend, the observed share, and a spread over all magnitudes."""
+    efficiency_bps = _known(bearers, "efficiency_bps", 1.0)
+    rungs = _thresholds(bearers) / efficiency_bps
+    need = _need_bps(bearers)[:, None] * _known(bearers, "activity_ratio", 1.0) / efficiency_bps
+    observed = _known(bearers, "share_observed", 0.0)
+    lowest = np.clip(0.1 * np.minimum(observed, 64e3 / efficiency_bps), 1e-9, 0.1)
+    spread = lowest ** np.linspace(1.0, 0.0, _N_LOG)
+    ends = np.broadcast_to([0.0, 1.0], (len(bearers), 2))
+    points = np.concatenate(
+        [ends, rungs, rungs * _BELOW, need * _NEED_KNEES, observed, 2 * observed, spread], axis=1
+    )
+    share = np.sort(np.clip(points, 0.0, 1.0), axis=1)
+    share[:, 1:][np.diff(share, axis=1) <= 1e-12] = 1.0
+    share = np.sort(share, axis=1)
+    return np.pad(share, ((0, 0), (0, N_POINTS - share.shape[1])), mode="edge")
+
+
+def _observed_bps(bearers: RecordArray) -> FloatArray:
+    observed: FloatArray = np.maximum(bearers["share_observed"] * bearers["efficiency_bps"], 1.0)
+    return observed
+
+
+def _known(bearers: RecordArray, name: str, otherwise: float) -> FloatArray:
+    """Return a measure as a column, with what is assumed where it was not seen."""
+    column: FloatArray = np.nan_to_num(bearers[name].astype(np.float64), nan=otherwise)[:, None]
+    return column
+
+
+def _active(bearers: RecordArray, rate_bps: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return rates while active: those given (n, m), and the observed one (n, 1)."""
+    activity = _known(bearers, "activity_ratio", 1.0)
+    return rate_bps / activity, _observed_bps(bearers)[:, None] / activity
+
+
+def _need_bps(bearers: RecordArray) -> FloatArray:
+    """Rate that is being sent, while active: what arrives and what is lost."""
+    lost = np.clip(np.nan_to_num(bearers["loss_ratio"]), 0.0, 0.9)
+    need: FloatArray = _observed_bps(bearers) / bearers["activity_ratio"] / (1.0 - lost)
+    return need
+
+
+def _thresholds(bearers: RecordArray) -> FloatArray:
+    """Rates from which each rung of the ladder is played, shape (n, n_rungs).
+
+    A player picks a rung within 0.8 of its throughput. The rung it plays now needs no more than was
+    observed; if it could already have picked a higher one and has not, the next ones are as much further
+    up as their bitrates are.
+    """
+    observed_bps, media_bps = _observed_bps(bearers), bearers["media_bps"]
+    by_rate = np.searchsorted(app.LADDER_BPS, observed_bps * (1 + _ROUNDING), "right") - 1
+    current = np.where(np.isfinite(media_bps), app.rung_of(np.nan_to_num(media_bps)), by_rate)[:, None]
+    rungs = np.arange(len(app.LADDER_BPS))
+    usual_bps = app.LADDER_BPS / app.SAFETY
+    scaled_bps = observed_bps[:, None] * app.LADDER_BPS / app.LADDER_BPS[np.maximum(current, 0)]
+    seen: FloatArray = np.where(
+        rungs <= current, np.minimum(usual_bps, scaled_bps), np.maximum(usual_bps, scaled_bps)
+    )
+    return np.where(current >= 0, seen, usual_bps)
+
+
+def _video(bearers: RecordArray, rate_bps: FloatArray) -> FloatArray:
+    thresholds = _thresholds(bearers)
+    within = rate_bps[:, :, None] * (1 + _ROUNDING) >= thresholds[:, None, :]
+    n_within = within.sum(axis=2)
+    stalled = app.stalled_mos(rate_bps / thresholds[:, :1])
+    mos: FloatArray = np.where(n_within > 0, app.rung_mos()[np.maximum(n_within - 1, 0)], stalled)
+    return mos
+
+
+def _relief(rate_bps: FloatArray, observed_bps: FloatArray) -> FloatArray:
+    """Part of the measured queueing that is left: all at the observed rate, none at twice it."""
+    return np.clip(2.0 - rate_bps / observed_bps, 0.0, 1.0)
+
+
+def _path(
+    bearers: RecordArray, rate_bps: FloatArray, observed_bps: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Round trip and jitter, in ms, at each rate."""
+    left = _relief(rate_bps, observed_bps)
+    rtt_ms, queue_ms = _known(bearers, "rtt_ms", _RTT_MS), _known(bearers, "queue_ms", 0.0)
+    return np.maximum(rtt_ms - queue_ms * (1.0 - left), 0.0), _known(bearers, "jitter_ms", _JITTER_MS) * left
+
+
+def _overload(rate_bps: FloatArray, need_bps: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Loss ratio and waiting in ms when not all that is sent is carried."""
+    there = np.clip(rate_bps / need_bps, 1e-9, 1.0)
+    return 1.0 - there, _FULL_QUEUE_MS * np.clip((1.0 / there - 1.0) / _OVERLOAD, 0.0, 1.0)
+
+
+def _call(bearers: RecordArray, rate_bps: FloatArray) -> FloatArray:
+    rate_bps, observed_bps = _active(bearers, rate_bps)
+    rtt_ms, jitter_ms = _path(bearers, rate_bps, observed_bps)
+    lost, waiting_ms = _overload(rate_bps, _need_bps(bearers)[:, None])
+    payload = np.maximum(1.0 - _HEADERS_BYTES / _known(bearers, "packet_bytes", 200.0), 0.2)
+    codec = np.broadcast_to(bearers["codec"][:, None].astype(np.int64), rate_bps.shape)
+    speech = app.speech_mos(codec, observed_bps * payload, rtt_ms + 2 * waiting_ms, jitter_ms, lost)
+    still_lost = _known(bearers, "loss_ratio", 0.0) * _relief(rate_bps, observed_bps)
+    sight = app.video_call_mos(rate_bps, app.VIDEO_CALL_FPS, rtt_ms, jitter_ms, still_lost)
+    mos: FloatArray = np.where(bearers["model"][:, None] == MosModel.VIDEO_CALL, sight, speech)
+    return mos
+
+
+def _game(bearers: RecordArray, rate_bps: FloatArray) -> FloatArray:
+    rate_bps, observed_bps = _active(bearers, rate_bps)
+    rtt_ms, jitter_ms = _path(bearers, rate_bps, observed_bps)
+    lost, waiting_ms = _overload(rate_bps, _need_bps(bearers)[:, None])
+    native = app.native_game_mos(rtt_ms + waiting_ms, jitter_ms, lost)
+    still_lost = _known(bearers, "loss_ratio", 0.0) * _relief(rate_bps, observed_bps)
+    streamed = app.cloud_game_mos(rate_bps, rtt_ms, still_lost)
+    in_cloud = app.is_cloud_game(observed_bps, bearers["packet_bytes"][:, None])
+    mos: FloatArray = np.where(in_cloud, streamed, native)
+    input_only = (bearers["model"] == MosModel.CLOUD_GAMING) & ~carries_media(bearers)
+    return np.where(input_only[:, None], _support(bearers, rate_bps), mos)
+
+
+def _web(bearers: RecordArray, rate_bps: FloatArray) -> FloatArray:
+    rate_bps, observed_bps = _active(bearers, rate_bps)
+    n_bytes = _known(bearers, "page_bytes", _PAGE_BYTES)
+    predicted_s = app.page_time_s(n_bytes, rate_bps, _path(bearers, rate_bps, observed_bps)[0])
+    now_s = app.page_time_s(n_bytes, observed_bps, _known(bearers, "rtt_ms", _RTT_MS))
+    measured_s = _known(bearers, "page_s", np.nan)
+    slower = np.where(np.isnan(measured_s), 1.0, measured_s / now_s)  # than one connection: pages have rounds
+    mos: FloatArray = app.page_mos(slower * predicted_s)
+    return mos
+
+
+def _bulk(bearers: RecordArray, rate_bps: FloatArray) -> FloatArray:
+    mos: FloatArray = app.download_mos(_active(bearers, rate_bps)[0])
+    return mos
+
+
+def _other(bearers: RecordArray, rate_bps: FloatArray) -> FloatArray:
+    observed_bps = _observed_bps(bearers)[:, None]
+    need_bps = np.clip(observed_bps, *_CONTROL_BPS)
+    need = 1.0 + (_CONTROL_MOS - 1.0) * np.sqrt(np.minimum(rate_bps / need_bps, 1.0))
+    beyond = np.clip((rate_bps - need_bps) / np.maximum(observed_bps - need_bps, need_bps), 0.0, 1.0)
+    return need + 0.5 * beyond
+
+
+def _unknown(bearers: RecordArray, rate_bps: FloatArray) -> FloatArray:
+    relative = np.minimum(rate_bps / _observed_bps(bearers)[:, None], 2.0)
+    return 1.0 + (_NEUTRAL_MOS - 1.0) * np.log1p(9.0 * relative) / np.log(10.0)
+
+
+def _support(bearers: RecordArray, rate_bps: FloatArray) -> FloatArray:
+    """What feeds the other direction: all that it gives at the observed rate, less below."""
+    best = _known(bearers, "mos", _CONTROL_MOS)
+    return 1.0 + (best - 1.0) * np.sqrt(np.minimum(rate_bps / _observed_bps(bearers)[:, None], 1.0))
+
+
+def _one_way(media: _MosOfRate) -> _MosOfRate:
+    """Use a curve in the direction that carries the media, and `_support` in the other."""
+
+    def mos_of_rate(bearers: RecordArray, rate_bps: FloatArray) -> FloatArray:
+        mos = _support(bearers, rate_bps)
+        rows = carries_media(bearers)
+        if rows.any():
+            mos[rows] = media(bearers[rows], rate_bps[rows])
+        return mos
+
+    return mos_of_rate
+
+
+_MOS_OF_RATE: Final[dict[AppClass, _MosOfRate]] = {
+    AppClass.UNKNOWN: _unknown,
+    AppClass.VIDEO: _one_way(_video),
+    AppClass.VOIP: _call,
+    AppClass.GAMING: _game,
+    AppClass.WEB: _one_way(_web),
+    AppClass.BULK: _one_way(_bulk),
+    AppClass.OTHER: _other,
+}
