@@ -146,7 +146,6 @@ cdef inline int read_ah(Cursor *c, Headers *h) noexcept nogil:
     """The authentication header (RFC 4302); its length counts 32-bit words, less two."""
     cdef uint32_t length
     cdef uint8_t protocol
-    set_payload(c, h, 0)
     if available(c) < 12:
         return QOE_PKT_TRUNCATED
     protocol = c.at[0]

@@ -121,8 +121,7 @@ cdef inline void add_context(Headers *h, uint32_t value) noexcept nogil:
 cdef inline void set_payload(const Cursor *c, Headers *h, uint32_t header_bytes) noexcept nogil:
     """Everything after `header_bytes` at the cursor is the flow's payload."""
     cdef uint32_t captured = available(c)
-    if header_bytes < c.left:
-        h.payload_len = c.left - header_bytes
+    h.payload_len = c.left - header_bytes if header_bytes < c.left else 0
     if header_bytes < captured:
         h.payload = c.at + header_bytes
         h.payload_captured = captured - header_bytes

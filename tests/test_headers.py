@@ -36,6 +36,7 @@ from hypothesis import strategies as st
 from scapy.contrib.gtp import GTP_U_Header
 from scapy.layers.inet import ICMP, IP, TCP, UDP, fragment
 from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6, IPv6ExtHdrFragment, fragment6
+from scapy.layers.ipsec import AH
 from scapy.layers.l2 import ARP, GRE, Dot1Q, Ether
 from scapy.layers.sctp import SCTP, SCTPChunkData
 from scapy.layers.vxlan import VXLAN
@@ -142,6 +143,7 @@ def test_context_holds_what_both_directions_share() -> None:
         (IP(proto=33) / Raw(struct.pack(">HHBBHI", 7, 9, 4, 0, 0, 0) + bytes(4) + b"abc"), 33, (7, 9), 3),
         (IP(proto=50) / Raw(b"sealed"), 50, (0, 0), 6),
         (IP(proto=89) / Raw(bytes(24)), 89, (0, 0), 24),
+        (IP(proto=51) / AH(nh=50, icv=b"i" * 12, payloadlen=4), 50, (0, 0), 0),
         (IPv6(nh=59) / Raw(b"none"), 59, (0, 0), 4),
         (IPv6(nh=135) / Raw(struct.pack(">BBBBHH", 59, 0, 0, 0, 0, 0)), 135, (0, 0), 8),
         (IPv6(nh=135) / Raw(bytes([17, 0]) + bytes(6)) / UDP(sport=7, dport=9), 17, (7, 9), 0),
