@@ -24,7 +24,7 @@ output, bit for bit. :mod:`qoe_native.waterfill_numpy` is the plain twin.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +33,7 @@ from numba import njit
 from qoe_native.waterfill_data import SLACK_RATIO, Cells, Work
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
-_ZERO = np.int64(0)  # a literal 0 as an argument would be compiled as a type of its own
+_ZERO = cast(int, np.int64(0))  # a literal 0 as an argument would be compiled as a type of its own
 
 
 def _compiled(function: _Function) -> _Function:

@@ -106,5 +106,6 @@ class Work(NamedTuple):
 
 def make_work(n_bearers: int, n_points: int, max_nodes: int) -> Work:
     """Take the memory for cells of up to `n_bearers` bearers and a search of up to `max_nodes` nodes."""
-    hulls = [np.empty((n_bearers, n_points + 4)) for _ in range(3)]
-    return Work(*hulls, np.zeros(n_bearers, _STATE_DTYPE), np.zeros(max(1, max_nodes), _NODE_DTYPE))
+    hull_x, hull_y, slope = (np.empty((n_bearers, n_points + 4)) for _ in range(3))
+    nodes = np.zeros(max(1, max_nodes), _NODE_DTYPE)
+    return Work(hull_x, hull_y, slope, np.zeros(n_bearers, _STATE_DTYPE), nodes)

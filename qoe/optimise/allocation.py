@@ -33,6 +33,8 @@ class Shed:
         ``"floor"``, ``"min_share"`` or ``"group_min"``.
     index : int
         Of the bearer, or of the group when `kind` is ``"group_min"``.
+    name : str
+        The subscriber, or the group.
     reason : str
         ``"capacity"``: others of a better tier, or cheaper to keep, came first; ``"airtime_cap"``: it
         would take more than the cap on one floor; ``"unreachable"``: no share within the bearer's bounds
@@ -43,6 +45,7 @@ class Shed:
 
     kind: str
     index: int
+    name: str
     reason: str
     needed_share_ratio: float
     granted_share_ratio: float
@@ -78,7 +81,8 @@ class Allocation:
     status : Status
         How it was solved.
     solver : str
-        ``"fast"``, ``"milp"``, ``"slsqp"`` or ``"trust-constr"``.
+        ``"fast"``, ``"numpy"``, ``"milp"``, ``"slsqp"`` or ``"trust-constr"``; ``"none"`` if there was
+        nothing to solve.
     weight : ndarray
         Weights of the objective, mean 1.
     share_ratio, rate_bps : ndarray
@@ -99,10 +103,10 @@ class Allocation:
     mos_bound : float
         Upper bound on `mean_mos_after` under the same constraints.
     capacity_gain : float
-        Shadow price of capacity: what 10 % more of it would add to the bound.
+        What 10 % more capacity would add to the objective (of the relaxation, as is the next).
     floor_cost : ndarray
-        Shadow price of each floor: how much the others' part of the objective would gain if it were
-        lifted; NaN where there is none.
+        What each floor costs the others: how much their part of the objective would gain were it lifted;
+        NaN where there is none.
     pf : Counterfactual
         Proportional fairness in the same cell.
     below_mos_2 : tuple of int

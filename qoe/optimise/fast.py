@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from qoe.optimise.program import Program, Solution
+from qoe.optimise.program import Program, Relaxed, Solution
 from qoe.schema import FloatArray, IntArray
 
 MAX_NODES: Final = 400
@@ -73,9 +73,13 @@ class FastSolver:
             for i in range(cells.size)
         ]
 
-    def hulls(self, i: int) -> FloatArray:
-        """Weighted hull heights of cell i's bearers at their relaxed shares; after ``max_nodes=0`` only."""
-        return self._unpacked("hull", i)
+    def relaxed(self) -> list[Relaxed]:
+        """Unpack the results of a solve with ``max_nodes=0``."""
+        bound = self.data.cells["bound"]
+        return [
+            Relaxed(float(bound[i]), self._unpacked("share", i), self._unpacked("hull", i))
+            for i in range(bound.size)
+        ]
 
     def _unpacked(self, field: str, i: int) -> FloatArray:
         first, n = self.data.cells[i]["first"], self.data.cells[i]["n"]
@@ -104,9 +108,9 @@ def _pack(programs: Sequence[Program]) -> tuple[Any, IntArray]:
     for i, program in enumerate(programs):
         part = slice(first[i], first[i] + n[i])
         order = _by_group(program, groups[cells[i]["first_group"] :])
-        pad = n_points - program.heights.share.shape[1]
-        x[part] = np.pad(program.heights.share[order], ((0, 0), (0, pad)), mode="edge")
-        y[part] = np.pad(program.heights.mos[order], ((0, 0), (0, pad)), mode="edge")
+        width = program.heights.share.shape[1]
+        x[part, :width], x[part, width:] = program.heights.share[order], program.heights.share[order, -1:]
+        y[part, :width], y[part, width:] = program.heights.mos[order], program.heights.mos[order, -1:]
         for field, values in (
             ("step", program.heights.step),
             ("low", program.low),

@@ -16,8 +16,8 @@ import numpy as np
 
 from qoe.optimise.curves import evaluate
 from qoe.optimise.problem import Group
-from qoe.optimise.program import Program, Solution, value_at
-from qoe.schema import BoolArray, Curves, FloatArray
+from qoe.optimise.program import Program, Relaxed, Solution, value_at
+from qoe.schema import BoolArray, Curves, FloatArray, IntArray
 
 _TOLERANCE: Final = 1e-10  # of a sum of shares, relative to the budget
 _SHRINK: Final = 1e-7  # HiGHS's feasibility tolerance: the budget is cut by it where it was made use of
@@ -44,10 +44,15 @@ def solve_general(program: Program, method: str, *, time_limit_s: float = 60.0) 
     if method == "milp":
         share, bound = model.best(time_limit_s)
     else:
-        share, bound = _climb(program, method), model.relaxed()
+        share, bound = _climb(program, method), model.relaxed().bound
     share = _repair(program, share)
     value = value_at(program, share)
     return Solution(share, value, max(bound, value))
+
+
+def relax_general(program: Program) -> Relaxed:
+    """Solve the relaxation of one cell, its groups may overlap."""
+    return _Model(program).relaxed()
 
 
 def feasible(low: FloatArray, high: FloatArray, groups: tuple[Group, ...], budget: float) -> bool:
@@ -109,11 +114,15 @@ class _Model:
             cost, integrality=integral, bounds=bounds, constraints=self._constraints(budget), options=options
         )
 
-    def relaxed(self) -> float:
-        """Value of the relaxation: an upper bound."""
+    def relaxed(self) -> Relaxed:
+        """Solve the relaxation."""
         zero = np.zeros(self.n_variables)
         result = self._run(self.program.budget, zero, zero, self.upper, np.inf)
-        return np.inf if result.x is None else float(self.start - result.fun)
+        hull = self.program.weight * evaluate(self.program.heights, self.program.low)
+        if result.x is None:
+            return Relaxed(np.inf, self.program.low, hull)
+        np.add.at(hull, self.owner, self.rise * result.x[: self.rise.size])
+        return Relaxed(float(self.start - result.fun), self.program.low + self.shares @ result.x, hull)
 
     def best(self, time_limit_s: float) -> tuple[FloatArray, float]:
         """Solve exactly; return the shares and the bound."""
@@ -121,7 +130,7 @@ class _Model:
         budget = self.program.budget
         result = self._run(budget, self.integral, zero, self.upper, time_limit_s)
         if result.x is None:
-            return self.program.low, self.relaxed()
+            return self.program.low, self.relaxed().bound
         bound = float(self.start - result.mip_dual_bound)
         whole = self.integral > 0.0
         for room in (budget, budget * (1.0 - _SHRINK)):
@@ -144,7 +153,7 @@ class _Model:
             )
             begin = max(program.low[i], program.heights.share[i, level])
             share[i] = begin + (unused[i] if unused[i] > _TOLERANCE else 0.0)
-        return np.clip(share, program.low, program.high)
+        return np.asarray(np.clip(share, program.low, program.high))
 
 
 def _segments(program: Program, i: int) -> tuple[FloatArray, FloatArray, BoolArray]:
@@ -152,9 +161,9 @@ def _segments(program: Program, i: int) -> tuple[FloatArray, FloatArray, BoolArr
     share, low, high = program.heights.share[i], program.low[i], program.high[i]
     inside = (share > low) & (share < high)
     x = np.concatenate(([low], share[inside], [high]))
+    n = x.size
     one = Curves(
-        *(np.tile(row, (x.size, 1)) for row in (share, program.heights.mos[i])),
-        np.repeat(program.heights.step[i], x.size),
+        np.tile(share, (n, 1)), np.tile(program.heights.mos[i], (n, 1)), np.repeat(program.heights.step[i], n)
     )
     y = program.weight[i] * evaluate(one, x)
     rising = np.concatenate(([True], np.diff(y) > 0.0)) if one.step[0] else np.ones(x.size, np.bool_)
@@ -165,7 +174,7 @@ def _segments(program: Program, i: int) -> tuple[FloatArray, FloatArray, BoolArr
 
 
 def _order(
-    steeper: BoolArray, owner: FloatArray, step: BoolArray, first_link: int
+    steeper: BoolArray, owner: IntArray, step: BoolArray, first_link: int
 ) -> tuple[list[int], list[int], list[float], int, int]:
     """Rows ``a - b <= 0`` (b before a) that fill segments in order: their sparse entries, rows, binaries."""
     rows: list[int] = []
@@ -261,7 +270,7 @@ def _climb(program: Program, method: str) -> FloatArray:
         width = heights.share[rows, after] - heights.share[rows, k]
         rise = heights.mos[rows, after] - heights.mos[rows, k]
         rise = np.where(heights.step, 0.0, rise)
-        return -program.weight * np.divide(rise, width, out=np.zeros(n), where=width > 0.0)
+        return np.asarray(-program.weight * np.divide(rise, width, out=np.zeros(n), where=width > 0.0))
 
     options = {"maxiter": _MAX_ITERATIONS}
     result = minimize(

@@ -60,6 +60,23 @@ class Solution:
     bound: float
 
 
+@dataclass(frozen=True, slots=True)
+class Relaxed:
+    """The relaxation: every curve replaced by its upper concave hull.
+
+    Attributes
+    ----------
+    bound : float
+        Its value, which no shares on the true curves can exceed.
+    share, hull : ndarray of float64, shape (n_bearers,)
+        Its shares, and the weighted heights of the hulls there.
+    """
+
+    bound: float
+    share: FloatArray
+    hull: FloatArray
+
+
 def transformed(problem: CellProblem) -> bool:
     """Tell whether the objective is anything but the weighted sum of MOS."""
     sticky = problem.stickiness > 1.0 and not np.isnan(problem.share_running_ratio).all()

@@ -82,9 +82,32 @@ def keep_promises(problem: CellProblem) -> Kept:
     for promise in refused:
         share = float(need[promise.index]) if promise.kind == "floor" else promise.share
         granted = float(low[promise.index]) if promise.kind == "floor" else 0.0
-        shed.append(Shed(promise.kind, promise.index, "capacity", share, granted))
+        shed.append(Shed(promise.kind, promise.index, _name(problem, promise), "capacity", share, granted))
     floor = np.maximum(low - problem.min_share_ratio, 0.0)
     return Kept(low, floor, groups, tuple(shed))
+
+
+def shed_all(problem: CellProblem) -> tuple[Shed, ...]:
+    """Name every promise of a cell that has nothing to give."""
+    need = invert(problem.curves, problem.floor_mos)
+    floors = np.where(np.isnan(problem.floor_mos), 0.0, np.where(np.isnan(need), np.inf, need))
+    return tuple(
+        Shed(
+            p.kind,
+            p.index,
+            _name(problem, p),
+            "capacity",
+            p.share if math.isfinite(p.share) else math.nan,
+            0.0,
+        )
+        for p in _in_order(problem, floors)
+    )
+
+
+def _name(problem: CellProblem, promise: _Promise) -> str:
+    if promise.kind == "group_min":
+        return problem.groups[promise.index].name
+    return problem.subscriber[promise.index]
 
 
 def _capped(problem: CellProblem, need: FloatArray) -> FloatArray:
@@ -100,7 +123,7 @@ def _cut_floors(problem: CellProblem, need: FloatArray, grant: FloatArray) -> It
     for i in np.flatnonzero(reached < problem.floor_mos - _ROUNDING):
         reachable = not math.isnan(need[i]) and need[i] <= problem.max_share_ratio[i]
         reason = "airtime_cap" if reachable else "unreachable"
-        yield Shed("floor", int(i), reason, float(need[i]), float(grant[i]))
+        yield Shed("floor", int(i), problem.subscriber[i], reason, float(need[i]), float(grant[i]))
 
 
 def _admit(problem: CellProblem, floors: FloatArray) -> tuple[FloatArray, tuple[Group, ...], list[_Promise]]:
