@@ -142,7 +142,7 @@ class FlowStore:
         fresh["admitted_s"] = now_s
         is_old = fresh["record"]["first_ns"] / 1e9 < now_s - length_s - _SHORTEST_S
         fresh["counted"][is_old] = count(fresh["record"][is_old])
-        rows = np.concatenate([self._rows, fresh])
+        rows = np.concatenate([self._rows, fresh]) if len(fresh) else self._rows
         if len(fresh) and len(known) and fresh["record"]["flow_id"][0] < known[-1]:
             rows = rows[np.argsort(rows["record"]["flow_id"], kind="stable")]
         self._rows = rows

@@ -232,16 +232,19 @@ def _path(
     return np.maximum(rtt_ms - queue_ms * (1.0 - left), 0.0), _known(bearers, "jitter_ms", _JITTER_MS) * left
 
 
-def _overload(rate_bps: FloatArray, need_bps: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Loss ratio and waiting in ms when not all that is sent is carried."""
-    there = np.clip(rate_bps / need_bps, 1e-9, 1.0)
-    return 1.0 - there, _FULL_QUEUE_MS * np.clip((1.0 / there - 1.0) / _OVERLOAD, 0.0, 1.0)
+def _overload(
+    bearers: RecordArray, rate_bps: FloatArray, observed_bps: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Loss ratio when not all that is sent is carried, and waiting in ms beyond what was measured."""
+    lost = 1.0 - np.clip(rate_bps / _need_bps(bearers)[:, None], 0.0, 1.0)
+    short = observed_bps / np.maximum(rate_bps, 1.0) - 1.0
+    return lost, _FULL_QUEUE_MS * np.clip(short / _OVERLOAD, 0.0, 1.0)
 
 
 def _call(bearers: RecordArray, rate_bps: FloatArray) -> FloatArray:
     rate_bps, observed_bps = _active(bearers, rate_bps)
     rtt_ms, jitter_ms = _path(bearers, rate_bps, observed_bps)
-    lost, waiting_ms = _overload(rate_bps, _need_bps(bearers)[:, None])
+    lost, waiting_ms = _overload(bearers, rate_bps, observed_bps)
     payload = np.maximum(1.0 - _HEADERS_BYTES / _known(bearers, "packet_bytes", 200.0), 0.2)
     codec = np.broadcast_to(bearers["codec"][:, None].astype(np.int64), rate_bps.shape)
     speech = app.speech_mos(codec, observed_bps * payload, rtt_ms + 2 * waiting_ms, jitter_ms, lost)
@@ -252,16 +255,17 @@ def _call(bearers: RecordArray, rate_bps: FloatArray) -> FloatArray:
 
 
 def _game(bearers: RecordArray, rate_bps: FloatArray) -> FloatArray:
+    support = _support(bearers, rate_bps)
     rate_bps, observed_bps = _active(bearers, rate_bps)
     rtt_ms, jitter_ms = _path(bearers, rate_bps, observed_bps)
-    lost, waiting_ms = _overload(rate_bps, _need_bps(bearers)[:, None])
+    lost, waiting_ms = _overload(bearers, rate_bps, observed_bps)
     native = app.native_game_mos(rtt_ms + waiting_ms, jitter_ms, lost)
     still_lost = _known(bearers, "loss_ratio", 0.0) * _relief(rate_bps, observed_bps)
     streamed = app.cloud_game_mos(rate_bps, rtt_ms, still_lost)
     in_cloud = app.is_cloud_game(observed_bps, bearers["packet_bytes"][:, None])
-    mos: FloatArray = np.where(in_cloud, streamed, native)
     input_only = (bearers["model"] == MosModel.CLOUD_GAMING) & ~carries_media(bearers)
-    return np.where(input_only[:, None], _support(bearers, rate_bps), mos)
+    mos: FloatArray = np.select([input_only[:, None], in_cloud], [support, streamed], native)
+    return mos
 
 
 def _web(bearers: RecordArray, rate_bps: FloatArray) -> FloatArray:
@@ -290,7 +294,8 @@ def _other(bearers: RecordArray, rate_bps: FloatArray) -> FloatArray:
 
 def _unknown(bearers: RecordArray, rate_bps: FloatArray) -> FloatArray:
     relative = np.minimum(rate_bps / _observed_bps(bearers)[:, None], 2.0)
-    return 1.0 + (_NEUTRAL_MOS - 1.0) * np.log1p(9.0 * relative) / np.log(10.0)
+    mos: FloatArray = 1.0 + (_NEUTRAL_MOS - 1.0) * np.log1p(9.0 * relative) / np.log(10.0)
+    return mos
 
 
 def _support(bearers: RecordArray, rate_bps: FloatArray) -> FloatArray:

@@ -278,7 +278,9 @@ def test_bearers() -> None:
         rate_down_bps=[3e6, 1e6, 1000, 80e3, 1e6],
         rate_up_bps=[0, 0, 500, 80e3, 1e6],
         mos=[4.0, 2.0, np.nan, 4.2, 1],
-        rtt_ms=[np.nan, 40, 10, np.nan, 1],
+        path_rtt_ms=[20, 40, 10, 50, 1],
+        codec=[1, 2, 3, 4, 5],
+        model=[6, 5, 0, 2, 0],
         loss_down_ratio=[np.nan, np.nan, np.nan, 0.01, 0],
         loss_up_ratio=[np.nan, np.nan, np.nan, 0.05, 0],
         media_bps=[4e6, np.nan, np.nan, np.nan, np.nan],
@@ -298,7 +300,9 @@ def test_bearers() -> None:
     video = rows[0]
     assert (video["rate_bps"], video["n_flows"], video["media_bps"]) == (4e6, 2, 4e6)
     assert video["mos"] == pytest.approx(3.5)
-    assert video["rtt_ms"] == pytest.approx(40)
+    assert video["rtt_ms"] == pytest.approx(25)
+    assert (video["model"], video["codec"]) == (6, 1)  # of the flow with 3 Mbit/s
+    assert rows["codec"].tolist() == [1, 3, 4, 3, 4]
     assert video["probability"][AppClass.VIDEO] == pytest.approx(0.9)
     assert video["packet_bytes"] == pytest.approx(4e6 / (3e6 / 1500 + 1e6 / 500))
     assert video["share_observed"] == pytest.approx(4e6 / 20e6)

@@ -1,0 +1,295 @@
+"""Curves of MOS over share: against the QoE models called directly, by hand, and as properties."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qoe import applications as app
+from qoe.applications import Codec, MosModel
+from qoe.config import Direction
+from qoe.mos import gaming, web
+from qoe.mos.voice import mos_nb
+from qoe.schema import AppClass, Curves
+from qoe.utility import BEARER_DTYPE, class_weights, curves
+
+
+def make_bearer(
+    app_class: AppClass, rate_bps: float, efficiency_bps: float = 20e6, **fields: Any
+) -> np.ndarray:
+    """Build one downlink bearer of which nothing but its rate is known."""
+    bearer = np.zeros(1, BEARER_DTYPE)
+    for name in BEARER_DTYPE.names or ():
+        if bearer[name].dtype == np.float64:
+            bearer[name] = np.nan
+    bearer["app_class"], bearer["rate_bps"], bearer["efficiency_bps"] = app_class, rate_bps, efficiency_bps
+    bearer["share_observed"], bearer["weight"] = min(rate_bps / efficiency_bps, 1.0), 1.0
+    bearer["activity_ratio"], bearer["down_fraction"] = 1.0, 0.9
+    bearer["probability"][:, app_class] = float(app_class != AppClass.UNKNOWN)
+    for name, value in fields.items():
+        bearer[name] = value
+    return bearer
+
+
+def value(curve: Curves, rate_bps: float, efficiency_bps: float = 20e6, row: int = 0) -> float:
+    """Read a curve at a rate."""
+    share = rate_bps / efficiency_bps
+    if curve.step[row]:
+        return float(curve.mos[row][np.searchsorted(curve.share[row], share * (1 + 1e-9), "right") - 1])
+    return float(np.interp(share, curve.share[row], curve.mos[row]))
+
+
+def test_video_is_a_ladder() -> None:
+    """A rung is played from 1.25 times its bitrate on, and nothing between two rungs is worth anything."""
+    curve = curves(make_bearer(AppClass.VIDEO, 10e3))
+    assert curve.step.all()
+    for rung, bitrate_bps in enumerate(app.LADDER_BPS):
+        assert value(curve, 1.25 * bitrate_bps) == pytest.approx(app.rung_mos()[rung])
+        assert value(curve, 1.24 * bitrate_bps) == pytest.approx(app.rung_mos()[rung - 1]) or rung == 0
+    assert value(curve, 60e3) < app.rung_mos()[0]
+    assert value(curve, 20e6) == pytest.approx(app.rung_mos()[-1])
+
+
+def test_video_stands_where_it_plays() -> None:
+    """The rung that is played is held down to the observed rate, and the next are no nearer than seen."""
+    tight = curves(make_bearer(AppClass.VIDEO, 1.05e6, media_bps=1e6))
+    assert value(tight, 1.05e6) == pytest.approx(app.rung_mos()[3])
+    assert value(tight, 1.04e6) == pytest.approx(app.rung_mos()[2])
+    assert value(tight, 2.62e6) == pytest.approx(app.rung_mos()[3])
+    assert value(tight, 3.2e6) == pytest.approx(app.rung_mos()[4])
+    ample = curves(make_bearer(AppClass.VIDEO, 4e6, media_bps=1e6))
+    assert value(ample, 4e6) == pytest.approx(app.rung_mos()[3])
+    assert value(ample, 9.9e6) == pytest.approx(app.rung_mos()[3])
+    assert value(ample, 10e6) == pytest.approx(app.rung_mos()[4])
+
+
+@settings(deadline=None, max_examples=80)
+@given(st.floats(1e3, 3e7), st.one_of(st.just(np.nan), st.floats(1e4, 3e7)), st.floats(1e3, 4e7))
+def test_video_agrees_with_a_loop(observed_bps: float, media_bps: float, rate_bps: float) -> None:
+    """The staircase is that of a loop over rungs written from the rule in words."""
+    bearer = make_bearer(AppClass.VIDEO, observed_bps, 40e6, media_bps=media_bps)
+    ladder = app.LADDER_BPS.tolist()
+    if np.isnan(media_bps):
+        playing = max((i for i, r in enumerate(ladder) if r <= observed_bps * (1 + 1e-9)), default=None)
+    else:
+        playing = min(range(len(ladder)), key=lambda i: abs(np.log(media_bps / ladder[i])))
+    expected = 1.0
+    for i, bitrate_bps in enumerate(ladder):
+        start = bitrate_bps / 0.8
+        if playing is not None:
+            seen = observed_bps * bitrate_bps / ladder[playing]
+            start = min(start, seen) if i <= playing else max(start, seen)
+        if abs(rate_bps / start - 1) < 1e-6:
+            return  # on the edge itself either is right
+        if rate_bps >= start:
+            expected = app.rung_mos()[i]
+    found = value(curves(bearer), rate_bps, 40e6)
+    if expected > 1:
+        assert found == pytest.approx(expected)
+    else:
+        assert 1 <= found <= app.rung_mos()[0]
+
+
+def test_call_is_a_cliff() -> None:
+    """Above what is sent a call is whole; below, what is missing is lost (E-model called directly)."""
+    bearer = make_bearer(
+        AppClass.VOIP,
+        80e3,
+        codec=Codec.G711,
+        model=MosModel.VOICE_NB,
+        rtt_ms=60.0,
+        jitter_ms=0.0,
+        packet_bytes=214,
+    )
+    curve = curves(bearer)
+    delay_ms = 30.0 + 20.0 + 20.0  # half the round trip, a packet, the least jitter buffer
+    assert value(curve, 80e3) == pytest.approx(mos_nb(delay_ms, 0.0, ie=0.0, bpl=25.1))
+    assert value(curve, 20e6) == pytest.approx(mos_nb(delay_ms, 0.0, ie=0.0, bpl=25.1))
+    for part in (0.5, 0.8, 0.9):
+        expected = mos_nb(delay_ms + 60.0, 100 * (1 - part), ie=0.0, bpl=25.1)
+        assert value(curve, part * 80e3) == pytest.approx(max(expected, 1.0), abs=1e-6)
+
+
+def test_call_with_loss_regains_it() -> None:
+    """At the observed rate the observed loss is felt; with the rate that is sent it is gone."""
+    common = {
+        "codec": Codec.G711,
+        "model": MosModel.VOICE_NB,
+        "rtt_ms": 60.0,
+        "jitter_ms": 0.0,
+        "packet_bytes": 214,
+    }
+    curve = curves(make_bearer(AppClass.VOIP, 76e3, loss_ratio=0.05, **common))
+    assert value(curve, 76e3) == pytest.approx(mos_nb(70.0, 5.0, ie=0.0, bpl=25.1))
+    assert value(curve, 80e3) == pytest.approx(mos_nb(70.0, 0.0, ie=0.0, bpl=25.1))
+
+
+def test_queueing_fades() -> None:
+    """Measured queueing counts at the observed rate and is gone at twice that."""
+    game = {"rtt_ms": 200.0, "queue_ms": 150.0, "jitter_ms": 20.0, "packet_bytes": 150.0}
+    curve = curves(make_bearer(AppClass.GAMING, 60e3, **game))
+    assert value(curve, 60e3) == pytest.approx(gaming.mos_native(220.0))
+    assert value(curve, 120e3) == pytest.approx(gaming.mos_native(50.0))
+    assert value(curve, 90e3) == pytest.approx(gaming.mos_native(135.0))
+
+
+def test_cloud_game_follows_the_rate() -> None:
+    """A streamed game has the MOS of G.1072 at each rate; its input direction but feeds it."""
+    cloud = {
+        "rtt_ms": 40.0,
+        "jitter_ms": 0.0,
+        "packet_bytes": 1200.0,
+        "model": MosModel.CLOUD_GAMING,
+        "mos": 3.9,
+    }
+    curve = curves(make_bearer(AppClass.GAMING, 4e6, **cloud))
+    for rate_bps in (2e6, 4e6, 8e6):
+        sizes = ((640, 480), (1280, 720), (1920, 1080))
+        best = max(gaming.mos_cloud(rate_bps, 60, w, h, 40.0) for w, h in sizes)
+        assert value(curve, rate_bps) == pytest.approx(best, abs=0.02)
+    inputs = curves(
+        make_bearer(AppClass.GAMING, 50e3, **cloud | {"packet_bytes": 90.0, "direction": Direction.UP})
+    )
+    assert value(inputs, 50e3) == value(inputs, 20e6) == pytest.approx(3.9)
+
+
+def test_page_time_against_rate() -> None:
+    """A page at the observed rate takes what was measured; at others in proportion to the model's time."""
+    bearer = make_bearer(AppClass.WEB, 200e3, activity_ratio=0.1, page_bytes=500e3, page_s=3.0, rtt_ms=50.0)
+    curve = curves(bearer)
+    assert value(curve, 200e3) == pytest.approx(web.mos_page(3.0))
+    at_2, at_8 = web.page_time_s(500e3, 2e6, 0.05), web.page_time_s(500e3, 8e6, 0.05)
+    assert value(curve, 800e3) == pytest.approx(web.mos_page(3.0 * at_8 / at_2), abs=0.03)
+    assert value(curve, 20e3) == pytest.approx(1.0, abs=0.01)
+
+
+def test_bulk_is_the_logarithm_of_the_rate() -> None:
+    """A download has MOS 1 and 5 at its anchors, half-way between on the logarithm 3."""
+    curve = curves(make_bearer(AppClass.BULK, 1e6))
+    middle = np.sqrt(app.DOWNLOAD_MOS1_BPS * app.DOWNLOAD_MOS5_BPS)
+    assert value(curve, app.DOWNLOAD_MOS1_BPS) == pytest.approx(1.0, abs=0.05)
+    assert value(curve, middle) == pytest.approx(3.0, abs=0.05)
+    assert value(curve, app.DOWNLOAD_MOS5_BPS) == pytest.approx(5.0)
+
+
+def test_unknown_and_other() -> None:
+    """Unknown traffic is neutral where it is and saturates at twice that; control needs little."""
+    unknown = curves(make_bearer(AppClass.UNKNOWN, 1e6))
+    assert value(unknown, 1e6) == pytest.approx(3.5)
+    assert value(unknown, 2e6) == value(unknown, 20e6)
+    assert value(unknown, 0.1e6) > 1.5
+    control = curves(make_bearer(AppClass.OTHER, 1e3))
+    assert value(control, 2e3) == pytest.approx(4.0)
+    assert value(control, 20e6) == pytest.approx(4.5)
+
+
+@pytest.mark.parametrize("app_class", [AppClass.VIDEO, AppClass.WEB, AppClass.BULK])
+def test_the_other_direction_feeds(app_class: AppClass) -> None:
+    """Acknowledgements at their observed rate give all that the other direction has, and no more."""
+    curve = curves(make_bearer(app_class, 50e3, direction=Direction.UP, mos=3.2))
+    assert not curve.step.any()
+    assert value(curve, 50e3) == value(curve, 20e6) == pytest.approx(3.2)
+    assert 1 < value(curve, 12.5e3) == pytest.approx(2.1, abs=0.05)
+
+
+def test_mixture() -> None:
+    """A class that is in doubt gives the mean of the classes' curves, by probability."""
+    doubt = make_bearer(AppClass.WEB, 1e6, rtt_ms=50.0)
+    doubt["probability"][0, [AppClass.WEB, AppClass.VIDEO]] = 0.7, 0.3
+    pure = [curves(make_bearer(c, 1e6, rtt_ms=50.0)) for c in (AppClass.WEB, AppClass.VIDEO)]
+    mixed = curves(doubt)
+    assert not mixed.step.any()
+    for rate_bps in (300e3, 1e6, 2.8e6, 12e6):
+        expected = 0.7 * value(pure[0], rate_bps) + 0.3 * value(pure[1], rate_bps)
+        assert value(mixed, rate_bps) == pytest.approx(expected, abs=0.03)
+
+
+def test_class_weights() -> None:
+    """What probabilities leave open goes to the bearer's own class; traces are dropped; rows sum to 1."""
+    bearers = np.concatenate([make_bearer(AppClass.VOIP, 1e5) for _ in range(3)])
+    bearers["probability"] = 0
+    bearers["probability"][1, [AppClass.VOIP, AppClass.GAMING]] = 0.6, 0.3
+    bearers["probability"][2, [AppClass.VOIP, AppClass.GAMING, AppClass.WEB]] = 0.8, 0.19, 0.01
+    weights = class_weights(bearers)
+    assert weights[0, AppClass.VOIP] == 1.0
+    assert weights[1, [AppClass.VOIP, AppClass.GAMING]].tolist() == pytest.approx([0.7, 0.3])
+    assert weights[2, AppClass.WEB] == 0.0
+    assert weights.sum(axis=1).tolist() == pytest.approx([1, 1, 1])
+
+
+def test_no_bearers() -> None:
+    """Without bearers there are no curves."""
+    curve = curves(np.zeros(0, BEARER_DTYPE))
+    assert len(curve.share) == len(curve.mos) == len(curve.step) == 0
+
+
+nothing_or = st.one_of(st.just(np.nan), st.just(0.0))
+bearer_fields = st.fixed_dictionaries(
+    {
+        "direction": st.integers(0, 1),
+        "model": st.sampled_from(list(MosModel)),
+        "codec": st.sampled_from(list(Codec)),
+        "mos": st.one_of(st.just(np.nan), st.floats(1, 5)),
+        "rtt_ms": nothing_or | st.floats(0, 1e5),
+        "queue_ms": nothing_or | st.floats(0, 1e5),
+        "jitter_ms": nothing_or | st.floats(0, 1e4),
+        "loss_ratio": nothing_or | st.floats(0, 1),
+        "packet_bytes": st.one_of(st.just(np.nan), st.floats(40, 9000)),
+        "media_bps": nothing_or | st.floats(1e3, 1e9),
+        "page_s": nothing_or | st.floats(0, 1e3),
+        "page_bytes": st.one_of(st.just(np.nan), st.floats(1, 1e9)),
+        "activity_ratio": st.floats(0.01, 1),
+        "down_fraction": nothing_or | st.floats(0, 1),
+    }
+)
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    st.sampled_from(list(AppClass)),
+    st.floats(1, 1e10),
+    st.floats(1e3, 1e11),
+    bearer_fields,
+    st.lists(st.floats(0, 1), min_size=7, max_size=7),
+)
+def test_any_bearer(
+    app_class: AppClass,
+    rate_bps: float,
+    efficiency_bps: float,
+    fields: dict[str, Any],
+    probability: list[float],
+) -> None:
+    """Whatever was measured or not: shares rise to 1, MOS from 1 never falls and stays within 5."""
+    bearer = make_bearer(app_class, rate_bps, efficiency_bps, **fields)
+    bearer["probability"] = probability
+    curve = curves(bearer)
+    share, mos = curve.share[0], curve.mos[0]
+    assert share[0] == 0
+    assert share[-1] == 1
+    inside = share < 1
+    assert np.all(np.diff(share[inside]) > 0)
+    assert not np.any(inside[np.argmax(~inside) :])
+    assert mos[0] == 1
+    assert np.all(np.diff(mos) >= 0)
+    assert np.all((mos >= 1) & (mos <= 5))
+    assert np.abs(share - bearer["share_observed"][0]).min() <= 1e-9
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.floats(0, 0.3),
+    st.floats(0, 0.3),
+    st.sampled_from([AppClass.VOIP, AppClass.GAMING]),
+    st.sampled_from(list(Codec)),
+)
+def test_more_loss_is_never_better(loss: float, more: float, app_class: AppClass, codec: Codec) -> None:
+    """At the observed rate a bearer that loses more has no better MOS."""
+    models = {AppClass.VOIP: MosModel.VOICE_NB, AppClass.GAMING: MosModel.NATIVE_GAMING}
+    common = {"codec": codec, "model": models[app_class], "packet_bytes": 200.0}
+    little = value(curves(make_bearer(app_class, 80e3, loss_ratio=loss, **common)), 80e3)
+    much = value(curves(make_bearer(app_class, 80e3, loss_ratio=loss + more, **common)), 80e3)
+    assert much <= little + 1e-9
