@@ -32,8 +32,8 @@ class Moment:
 
     Attributes
     ----------
-    at_s : float
-        End of the horizon, seconds since 1970.
+    at_s, horizon_s : float
+        End of the horizon, seconds since 1970, and its length: shorter if the capture is.
     load_bps : float
         Mean rate over it.
     bearers : ndarray of BEARER_DTYPE, shape (n_bearers,)
@@ -41,6 +41,7 @@ class Moment:
     """
 
     at_s: float
+    horizon_s: float
     load_bps: float
     bearers: RecordArray
 
@@ -51,13 +52,13 @@ class Busiest:
     def __init__(self) -> None:
         self.moments: dict[tuple[int, int], Moment] = {}
 
-    def add(self, at_s: float, bearers: RecordArray) -> None:
-        """Compare with another horizon.
+    def add(self, at_s: float, horizon_s: float, bearers: RecordArray) -> None:
+        """Compare with another horizon; the first ones of a capture are short, so bits count, not rates.
 
         Parameters
         ----------
-        at_s : float
-            Its end, seconds since 1970.
+        at_s, horizon_s : float
+            Its end, seconds since 1970, and its length.
         bearers : ndarray of BEARER_DTYPE
             Of all cells and directions, sorted by these.
         """
@@ -67,12 +68,12 @@ class Busiest:
             load_bps = float(rows["rate_bps"].sum())
             where = divmod(int(value), len(Direction))
             known = self.moments.get(where)
-            if known is None or load_bps > known.load_bps:
-                self.moments[where] = Moment(at_s, load_bps, rows)
+            if known is None or load_bps * horizon_s > known.load_bps * known.horizon_s:
+                self.moments[where] = Moment(at_s, horizon_s, load_bps, rows)
 
 
 def allocate(
-    moments: dict[tuple[int, int], Moment], table: SubscriberTable, load: RecordArray, horizon_s: float
+    moments: dict[tuple[int, int], Moment], table: SubscriberTable, load: RecordArray
 ) -> list[CellResult]:
     """Share every cell at its busiest moment.
 
@@ -84,8 +85,6 @@ def allocate(
         Names, tiers.
     load : ndarray of LOAD_DTYPE
         The cells at the end, with their capacities.
-    horizon_s : float
-        Over which the moments were judged.
 
     Returns
     -------
@@ -100,9 +99,9 @@ def allocate(
     problems = [_problem(table, where, moments[where], capacity[where][0]) for where in asked]
     solved = dict(zip(asked, _solve(problems), strict=True))
     return [
-        _optimised(moment, solved[where], horizon_s)
+        _optimised(moment, solved[where])
         if where in solved
-        else _held(table, where, moment, capacity[where][0], horizon_s)
+        else _held(table, where, moment, capacity[where][0])
         for where, moment in sorted(moments.items())
     ]
 
@@ -183,7 +182,7 @@ def _rows(
     ]
 
 
-def _optimised(moment: Moment, a: Allocation, horizon_s: float) -> CellResult:
+def _optimised(moment: Moment, a: Allocation) -> CellResult:
     """Tell what the optimiser found."""
     bearers = moment.bearers
     who = [f"{s}/{c}" for s, c in zip(a.subscriber, a.app_class, strict=True)]
@@ -194,7 +193,7 @@ def _optimised(moment: Moment, a: Allocation, horizon_s: float) -> CellResult:
         capacity_source="configured",
         capacity_is_lower_bound=False,
         at_s=moment.at_s,
-        horizon_s=horizon_s,
+        horizon_s=moment.horizon_s,
         load_bps=moment.load_bps,
         load_ratio=moment.load_bps / a.capacity_bps,
         mos_measured=weighted_mean(bearers["mos"], a.weight),
@@ -221,9 +220,7 @@ def _optimised(moment: Moment, a: Allocation, horizon_s: float) -> CellResult:
     )
 
 
-def _held(
-    table: SubscriberTable, where: tuple[int, int], moment: Moment, capacity_bps: float, horizon_s: float
-) -> CellResult:
+def _held(table: SubscriberTable, where: tuple[int, int], moment: Moment, capacity_bps: float) -> CellResult:
     """Keep what was observed: the capacity is not known, so nothing better can be promised."""
     bearers = moment.bearers.copy()
     alone_bps = table.efficiency_bps[bearers["subscriber"], where[1]]
@@ -241,7 +238,7 @@ def _held(
         capacity_source="trace",
         capacity_is_lower_bound=True,
         at_s=moment.at_s,
-        horizon_s=horizon_s,
+        horizon_s=moment.horizon_s,
         load_bps=moment.load_bps,
         load_ratio=moment.load_bps / capacity_bps,
         mos_measured=weighted_mean(bearers["mos"], bearers["weight"]),

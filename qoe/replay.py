@@ -127,6 +127,7 @@ class Replay:
         self._last_load = self._load.update(np.zeros(0, EXPERIENCE_DTYPE), interval_s)
         self._tracker = Tracker(self._horizon_s)
         self._judged_ns = 0
+        self._began_s: float | None = None  # when the tracker saw its first packet
         self._ended: list[RecordArray] = []
         self._first_ns: int | None = None
 
@@ -167,14 +168,17 @@ class Replay:
         start_ns, end_ns = self.feed.start_ns, self.feed.end_ns
         end_s, interval_s = end_ns / 1e9, (end_ns - start_ns) / 1e9
         if end_ns <= self._judged_ns:  # an older capture came after a newer one
-            self._tracker = Tracker(self._horizon_s)
+            self._tracker, self._began_s = Tracker(self._horizon_s), None
         self._judged_ns = end_ns
         flows = np.concatenate([*self._ended, self._engine.snapshot(start_ns)])
         self._ended.clear()
+        if self._began_s is None:
+            self._began_s = max(int(flows["first_ns"].min(initial=end_ns)), start_ns) / 1e9
         match = self._table.match(flows)
         experience = self._tracker.update(flows, self._engine.chunks(), end_s, match.subscriber, match.side)
         self._last_load = self._load.update(experience, interval_s)
-        self._busiest.add(end_s, bearers(experience, self._table, self._last_load))
+        horizon_s = min(end_s - self._began_s, self._horizon_s)
+        self._busiest.add(end_s, horizon_s, bearers(experience, self._table, self._last_load))
         rows = by_subscriber(experience, self._class_weights)
         self._tally.add_mos(rows)
         self._timeline.add(end_s, interval_s, rows, self._last_load)
@@ -199,7 +203,7 @@ class Replay:
             counters=counters,
             classes=self._tally.classes(),
             subscribers=self._tally.subscribers(self._table),
-            cells=allocate(self._busiest.moments, self._table, load, self._horizon_s),
+            cells=allocate(self._busiest.moments, self._table, load),
             timeline=self._timeline.points(self._table, capacity_bps),
         )
 

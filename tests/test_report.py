@@ -89,7 +89,8 @@ def test_quantities_keep_their_size(value: float) -> None:
     ("seconds", "want"),
     [
         (0.5, "0.5 s"),
-        (60, "60.0 s"),
+        (60, "60 s"),
+        (59.84, "59.8 s"),
         (150, "2 min 30 s"),
         (7260, "2 h 1 min"),
         (200_000, "2 d 7 h"),
@@ -143,6 +144,12 @@ def test_no_gain_is_claimed_from_a_lower_bound() -> None:
     assert "raise" not in told
 
 
+def test_a_load_above_the_capacity_is_doubted() -> None:
+    """More carried than the cell is said to carry: the capacity given is called into question."""
+    assert "is that right?" in story.load_sentence(results.cell(load_bps=2.4e7, load_ratio=1.2))
+    assert "is that right?" not in story.load_sentence(results.cell())
+
+
 def test_a_small_change_is_not_sold_as_a_gain() -> None:
     """A hundredth of a MOS is "about as good as they can be"."""
     (told,) = story.change_sentence(results.cell(mos_before=3.24, mos_after=3.25))
@@ -156,7 +163,7 @@ def test_tables_fit_in_100_columns() -> None:
     """No line of the usual report is wider than 100 columns, and columns line up."""
     lines = tables.render(results.result()).splitlines()
     assert max(map(len, lines)) <= 100
-    assert lines[0] == "busy.pcapng: 1,234 packets, 5.6 MB, 42 flows, 60.0 s"
+    assert lines[0] == "busy.pcapng: 1,234 packets, 5.6 MB, 42 flows, 60 s"
     header = next(line for line in lines if line.startswith("Class"))
     row = next(line for line in lines if line.startswith("video"))
     assert header.index("MOS") + 3 == row.index("2.20") + 4

@@ -11,6 +11,7 @@ FAIR_MOS = 3.0
 """Below it (``fair`` on the scale of P.800) a subscriber counts as one who suffers."""
 
 _NAMED = 4
+_OVERFULL_RATIO = 1.02
 _NOTICED = 0.1  # a change of MOS that is worth a word
 
 
@@ -75,7 +76,8 @@ def load_sentence(cell: CellResult) -> str:
         )
     return (
         f"in its busiest {text.duration(cell.horizon_s)}, until {text.clock(cell.at_s)}, it carried"
-        f" {text.si(cell.load_bps, 'bit/s')} of {capacity} ({text.percent(cell.load_ratio)})."
+        f" {text.si(cell.load_bps, 'bit/s')} of {capacity} ({text.percent(cell.load_ratio)})"
+        f"{', more than the capacity given: is that right?' if cell.load_ratio > _OVERFULL_RATIO else '.'}"
     )
 
 

@@ -161,7 +161,7 @@ def _cell(cell: CellResult, bold: Style) -> Iterator[str]:
         yield from textwrap.wrap(
             text.printable(sentence), WIDTH, initial_indent="  ", subsequent_indent="    "
         )
-    yield f"  {_figures(cell)}"
+    yield from textwrap.wrap(_figures(cell), WIDTH, initial_indent="  ", subsequent_indent="    ")
     shown = sorted(cell.allocations, key=lambda a: -a.rate_before_bps)[:MAX_ROWS]
     header = "Subscriber Class >weight >share >new_share >new_rate >MOS_seen >before >after"
     rows = map(_allocation, shown)
@@ -207,7 +207,7 @@ def _answer(cell: dict[str, Any], bold: Style) -> Iterator[str]:
         f" {text.si(cell['capacity_bps'], 'bit/s')}, {cell['status'].replace('_', ' ')}"
     )
     yield (
-        f"  mean MOS before {text.mos(cell['mean_mos_before'])}, after {text.mos(cell['mean_mos_after'])},"
+        f"  mean MOS before {text.mos(cell['mos_before'])}, after {text.mos(cell['mos_after'])},"
         f" bound {text.mos(cell['mos_bound'])}; gap {text.percent(cell['gap_ratio'])}"
     )
     rows = (

@@ -69,9 +69,9 @@ def clock(time_s: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Write a length of time: ``60.0 s``, ``12 min 5 s``, ``3 h 20 min``, ``2 d 4 h``."""
+    """Write a length of time: ``59.8 s``, ``12 min 5 s``, ``3 h 20 min``, ``2 d 4 h``."""
     if seconds < 120:
-        return f"{seconds:.3g} s" if seconds < 10 else f"{seconds:.1f} s"
+        return f"{seconds:.3g} s" if seconds < 10 else f"{seconds:.1f} s".replace(".0 s", " s")
     for unit_s, unit, part_s, part in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
         if seconds >= 2 * unit_s or unit == "min":
             whole, rest = divmod(round(seconds), unit_s)
