@@ -21,6 +21,7 @@ from qoe.schema import BoolArray, Curves, FloatArray, IntArray
 
 _TOLERANCE: Final = 1e-10  # of a sum of shares, relative to the budget
 _SHRINK: Final = 1e-7  # HiGHS's feasibility tolerance: the budget is cut by it where it was made use of
+_ABSOLUTE_GAP: Final = 1e-6  # at which HiGHS calls a solution optimal
 _MAX_ITERATIONS: Final = 300
 
 
@@ -61,7 +62,10 @@ def feasible(low: FloatArray, high: FloatArray, groups: tuple[Group, ...], budge
 
 
 class _Model:
-    """The program as matrices; variables: segments of all bearers, then unused shares, then binaries."""
+    """The program as matrices; variables: segments of all bearers, then unused shares, then binaries.
+
+    Shares are in units of the budget, as HiGHS's tolerances are absolute.
+    """
 
     def __init__(self, program: Program) -> None:
         from scipy.sparse import coo_array
@@ -69,95 +73,102 @@ class _Model:
         self.program = program
         n = len(program.low)
         tables = [_segments(program, i) for i in range(n)]
-        self.owner = np.repeat(np.arange(n), [width.size for width, _, _ in tables])
-        self.width = np.concatenate([width for width, _, _ in tables])
-        self.rise = np.concatenate([rise for _, rise, _ in tables])
-        linked = np.concatenate([link for _, _, link in tables])
+        self.owner = np.repeat(np.arange(n), [end.size for end, _, _, _ in tables])
+        self.end, width, self.rise = (np.concatenate([table[k] for table in tables]) for k in range(3))
+        steeper = np.concatenate([table[3] for table in tables])
         n_segments = self.owner.size
-        rows, columns, signs, n_rows, n_links = _order(
-            linked, self.owner, program.heights.step, n_segments + n
-        )
+        rows, columns, n_links = _order(steeper, self.owner, program.heights.step, n_segments + n)
+        signs = np.tile([1.0, -1.0], len(rows) // 2)
         self.n_variables = n_segments + n + n_links
-        self.order = coo_array((signs, (rows, columns)), shape=(n_rows, self.n_variables)).tocsr()
+        self.order = coo_array((signs, (rows, columns)), shape=(len(rows) // 2, self.n_variables)).tocsr()
         self.integral = np.zeros(self.n_variables)
         self.integral[:n_segments] = program.heights.step[self.owner]
         self.integral[n_segments + n :] = 1
-        segments, owners = np.arange(n_segments + n), np.concatenate((self.owner, np.arange(n)))
-        widths = np.concatenate((self.width, np.ones(n)))
-        self.shares = coo_array((widths, (owners, segments)), shape=(n, self.n_variables)).tocsr()
+        widths = np.concatenate((width / program.budget, np.ones(n)))
+        places = np.concatenate((self.owner, np.arange(n))), np.arange(n_segments + n)
+        self.shares = coo_array((widths, places), shape=(n, self.n_variables)).tocsr()
         self.upper = np.ones(self.n_variables)
-        self.upper[n_segments : n_segments + n] = program.high - program.low
+        self.upper[n_segments : n_segments + n] = (program.high - program.low) / program.budget
         self.start = value_at(program, program.low)
-
-    def _constraints(self, budget: float) -> Any:
-        from scipy.optimize import LinearConstraint
-
-        program = self.program
-        sums, least, most = _sums(program.groups, len(program.low), budget)
-        base = sums @ program.low
-        return [
-            LinearConstraint(self.order, -np.inf, 0.0),
-            LinearConstraint(self.shares, -np.inf, program.high - program.low),
-            LinearConstraint(sums @ self.shares, least - base, most - base),
-        ]
-
-    def _run(
-        self, budget: float, integral: FloatArray, lower: FloatArray, upper: FloatArray, limit: float
-    ) -> Any:
-        from scipy.optimize import Bounds, milp
-
-        cost = np.zeros(self.n_variables)
-        cost[: self.rise.size] = -self.rise
-        options = {"mip_rel_gap": 0.0, "time_limit": limit}
-        bounds = Bounds(lower, upper)
-        return milp(
-            cost, integrality=integral, bounds=bounds, constraints=self._constraints(budget), options=options
-        )
 
     def relaxed(self) -> Relaxed:
         """Solve the relaxation."""
+        program = self.program
         zero = np.zeros(self.n_variables)
-        result = self._run(self.program.budget, zero, zero, self.upper, np.inf)
-        hull = self.program.weight * evaluate(self.program.heights, self.program.low)
+        result = self._run(1.0, zero, zero, self.upper)
+        hull = program.weight * evaluate(program.heights, program.low)
         if result.x is None:
-            return Relaxed(np.inf, self.program.low, hull)
+            return Relaxed(np.inf, program.low, hull)
         np.add.at(hull, self.owner, self.rise * result.x[: self.rise.size])
-        return Relaxed(float(self.start - result.fun), self.program.low + self.shares @ result.x, hull)
+        share = program.low + program.budget * (self.shares @ result.x)
+        return Relaxed(float(self.start - result.fun), share, hull)
 
     def best(self, time_limit_s: float) -> tuple[FloatArray, float]:
-        """Solve exactly; return the shares and the bound."""
+        """Solve exactly; return the shares and the bound.
+
+        The integers that the solver found are fixed and the rest is solved again, so that it is exact; if
+        they only fit within the solver's tolerance, all is done again in a budget smaller by that.
+        """
         zero = np.zeros(self.n_variables)
-        budget = self.program.budget
-        result = self._run(budget, self.integral, zero, self.upper, time_limit_s)
-        if result.x is None:
-            return self.program.low, self.relaxed().bound
-        bound = float(self.start - result.mip_dual_bound)
         whole = self.integral > 0.0
-        for room in (budget, budget * (1.0 - _SHRINK)):
-            fixed = np.where(whole, np.round(result.x), 0.0)
-            exact = self._run(room, zero, fixed, np.where(whole, fixed, self.upper), np.inf)
-            if exact.x is not None:
+        if not whole.any():
+            relaxed = self.relaxed()
+            return relaxed.share, relaxed.bound
+        bound = self.relaxed().bound
+        for room in (1.0, 1.0 - _SHRINK):
+            result = self._run(room, self.integral, zero, self.upper, time_limit_s)
+            if result.x is None:
                 break
-            result = self._run(budget * (1.0 - _SHRINK), self.integral, zero, self.upper, time_limit_s)
-        chosen = exact.x if exact.x is not None else result.x
-        return self._share(np.where(whole, np.round(chosen), chosen)), bound
+            if room == 1.0:
+                bound = min(bound, float(self.start - result.mip_dual_bound) + _ABSOLUTE_GAP)
+            fixed = np.where(whole, np.round(result.x), 0.0)
+            exact = self._run(1.0, zero, fixed, np.where(whole, fixed, self.upper))
+            if exact.x is not None:
+                return self._share(exact.x), bound
+        return self.program.low, bound
+
+    def _run(
+        self,
+        room: float,
+        integral: FloatArray,
+        lower: FloatArray,
+        upper: FloatArray,
+        time_limit_s: float = np.inf,
+    ) -> Any:
+        from scipy.optimize import Bounds, LinearConstraint, milp
+
+        program = self.program
+        cost = np.zeros(self.n_variables)
+        cost[: self.rise.size] = -self.rise
+        sums, least, most = _sums(program.groups, len(program.low), program.budget * room)
+        base = sums @ program.low
+        constraints = [
+            LinearConstraint(self.order, -np.inf, 0.0),
+            LinearConstraint(self.shares, -np.inf, (program.high - program.low) / program.budget),
+            LinearConstraint(
+                sums @ self.shares, (least - base) / program.budget, (most - base) / program.budget
+            ),
+        ]
+        options = {"mip_rel_gap": 0.0, "time_limit": time_limit_s}
+        bounds = Bounds(lower, upper)
+        return milp(cost, integrality=integral, bounds=bounds, constraints=constraints, options=options)
 
     def _share(self, x: FloatArray) -> FloatArray:
         """Shares of a solution; on a step exactly where it begins, plus what is unused."""
         program = self.program
-        share = program.low + self.shares @ x
-        unused = x[self.owner.size : self.owner.size + share.size]
-        for i in np.flatnonzero(program.heights.step):
-            level = (
-                np.searchsorted(program.heights.share[i], share[i] - unused[i] + _TOLERANCE, side="right") - 1
-            )
-            begin = max(program.low[i], program.heights.share[i, level])
-            share[i] = begin + (unused[i] if unused[i] > _TOLERANCE else 0.0)
+        n_segments, n = self.owner.size, len(program.low)
+        share = program.low + program.budget * (self.shares @ x)
+        begin = program.low.copy()
+        filled = x[:n_segments] > 0.5
+        np.maximum.at(begin, self.owner[filled], self.end[filled])
+        unused = x[n_segments : n_segments + n]
+        begin += np.where(unused > _TOLERANCE, unused * program.budget, 0.0)
+        share = np.where(program.heights.step, begin, share)
         return np.asarray(np.clip(share, program.low, program.high))
 
 
-def _segments(program: Program, i: int) -> tuple[FloatArray, FloatArray, BoolArray]:
-    """Widths and weighted rises of bearer i's segments within its bounds; and where one turns steeper."""
+def _segments(program: Program, i: int) -> tuple[FloatArray, FloatArray, FloatArray, BoolArray]:
+    """Ends, widths, weighted rises of bearer i's segments within bounds; which are steeper than before."""
     share, low, high = program.heights.share[i], program.low[i], program.high[i]
     inside = (share > low) & (share < high)
     x = np.concatenate(([low], share[inside], [high]))
@@ -167,30 +178,29 @@ def _segments(program: Program, i: int) -> tuple[FloatArray, FloatArray, BoolArr
     )
     y = program.weight[i] * evaluate(one, x)
     rising = np.concatenate(([True], np.diff(y) > 0.0)) if one.step[0] else np.ones(x.size, np.bool_)
-    width, rise = np.diff(x[rising]), np.diff(y[rising])
+    end, width, rise = x[rising][1:], np.diff(x[rising]), np.diff(y[rising])
     slope = np.divide(rise, width, out=np.full_like(rise, np.inf), where=width > 0.0)
     steeper = np.concatenate(([False], slope[1:] > slope[:-1])) if slope.size else np.zeros(0, np.bool_)
-    return width, rise, steeper
+    return end, width, rise, steeper
 
 
 def _order(
     steeper: BoolArray, owner: IntArray, step: BoolArray, first_link: int
-) -> tuple[list[int], list[int], list[float], int, int]:
-    """Rows ``a - b <= 0`` (b before a) that fill segments in order: their sparse entries, rows, binaries."""
+) -> tuple[list[int], list[int], int]:
+    """Order the filling of segments: ``a - b <= 0`` as sparse rows and columns, and the number of binaries."""
     rows: list[int] = []
     columns: list[int] = []
     n_links = 0
-    runs: list[int] = []
     begin = 0
+    link = -1
 
     def after(a: int, b: int) -> None:
-        row = len(rows) // 2
-        rows.extend((row, row))
+        rows.extend([len(rows) // 2] * 2)
         columns.extend((a, b))
 
     for k in range(owner.size):
         if k == 0 or owner[k] != owner[k - 1]:
-            begin, runs = k, []
+            begin, link = k, -1
         elif step[owner[k]]:
             after(k, k - 1)
         elif steeper[k]:
@@ -199,10 +209,9 @@ def _order(
             for before in range(begin, k):
                 after(link, before)
             begin = k
-            runs = [link]
-        if runs:
-            after(k, runs[0])
-    return rows, columns, [1.0, -1.0] * (len(rows) // 2), len(rows) // 2, n_links
+        if link >= 0:
+            after(k, link)
+    return rows, columns, n_links
 
 
 def _sums(groups: tuple[Group, ...], n: int, budget: float) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -245,41 +254,42 @@ def _nearest(
     )
     finite = np.isfinite(right)
     result = linprog(
-        np.ones(2 * n), A_ub=matrix[finite], b_ub=right[finite], bounds=limits, method="highs-ds"
+        np.ones(2 * n),
+        A_ub=matrix[finite],
+        b_ub=right[finite] / budget,
+        bounds=limits / budget,
+        method="highs-ds",
     )
     if result.x is None:
         return None
-    moved = np.clip(share + result.x[:n] - result.x[n:], low, high)
+    moved = np.clip(share + budget * (result.x[:n] - result.x[n:]), low, high)
     total = sums @ moved
     slack = _TOLERANCE * budget
     return moved if (total <= most + slack).all() and (total >= least - slack).all() else None
 
 
 def _climb(program: Program, method: str) -> FloatArray:
-    """Climb from equal shares with a method of ``scipy.optimize.minimize``."""
+    """Climb from equal shares with a method of ``scipy.optimize.minimize``, in units of the budget."""
     from scipy.optimize import Bounds, LinearConstraint, minimize
 
-    n = len(program.low)
-    sums, least, most = _sums(program.groups, n, program.budget)
-    heights = program.heights
+    n, budget, heights = len(program.low), program.budget, program.heights
+    sums, least, most = _sums(program.groups, n, budget)
+    rows = np.arange(n)
 
-    def slope(share: FloatArray) -> FloatArray:
-        rows = np.arange(n)
-        k = np.maximum(np.count_nonzero(heights.share <= share[:, None], axis=1) - 1, 0)
+    def downhill(ratio: FloatArray) -> FloatArray:
+        k = np.maximum(np.count_nonzero(heights.share <= budget * ratio[:, None], axis=1) - 1, 0)
         after = np.minimum(k + 1, heights.share.shape[1] - 1)
-        width = heights.share[rows, after] - heights.share[rows, k]
-        rise = heights.mos[rows, after] - heights.mos[rows, k]
-        rise = np.where(heights.step, 0.0, rise)
+        width = (heights.share[rows, after] - heights.share[rows, k]) / budget
+        rise = np.where(heights.step, 0.0, heights.mos[rows, after] - heights.mos[rows, k])
         return np.asarray(-program.weight * np.divide(rise, width, out=np.zeros(n), where=width > 0.0))
 
-    options = {"maxiter": _MAX_ITERATIONS}
     result = minimize(
-        lambda share: -value_at(program, np.maximum(share, 0.0)),
-        _repair(program, np.full(n, program.budget / n)),
-        jac=slope,
+        lambda ratio: -value_at(program, np.maximum(ratio * budget, 0.0)),
+        _repair(program, np.full(n, budget / n)) / budget,
+        jac=downhill,
         method=method.upper() if method == "slsqp" else method,
-        bounds=Bounds(program.low, program.high),
-        constraints=[LinearConstraint(sums, least, most)],
-        options=options,
+        bounds=Bounds(program.low / budget, program.high / budget),
+        constraints=[LinearConstraint(sums, least / budget, most / budget)],
+        options={"maxiter": _MAX_ITERATIONS},
     )
-    return np.asarray(result.x, dtype=np.float64)
+    return np.asarray(result.x * budget, dtype=np.float64)
