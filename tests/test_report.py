@@ -150,6 +150,13 @@ def test_a_load_above_the_capacity_is_doubted() -> None:
     assert "is that right?" not in story.load_sentence(results.cell())
 
 
+def test_promises_that_cost_more_than_they_bring_are_told() -> None:
+    """Where proportional fairness has the higher mean, the floors' price is named; else it is not."""
+    dear = " ".join(story.cell_details(results.cell(counterfactual_pf=3.6)))
+    assert "proportional fairness without any would give a mean MOS of 3.60, not 3.25" in dear
+    assert "promises have a price" not in " ".join(story.cell_details(results.cell()))
+
+
 def test_a_small_change_is_not_sold_as_a_gain() -> None:
     """A hundredth of a MOS is "about as good as they can be"."""
     (told,) = story.change_sentence(results.cell(mos_before=3.24, mos_after=3.25))

@@ -93,7 +93,7 @@ def _tiles(result: ReplayResult) -> str:
 
 
 def _busiest_first(cells: Iterable[CellResult]) -> list[CellResult]:
-    return sorted(cells, key=lambda c: -c.load_ratio)
+    return sorted(cells, key=lambda c: -c.load_bps)
 
 
 def _section(title: str, meaning: str, *content: str, **attributes: object) -> str:

@@ -107,6 +107,12 @@ def cell_details(cell: CellResult) -> Iterator[str]:
         yield f"Who gains: {_named(up)}."
     if down:
         yield f"Who gives: {_named(down)}."
+    pf, after = cell.counterfactual_pf, cell.mos_after
+    if pf is not None and after is not None and pf - after >= _NOTICED:
+        yield (
+            f"The promises have a price: proportional fairness without any would give a mean MOS of {pf:.2f},"
+            f" not {after:.2f}."
+        )
     if cell.shed:
         yield f"Not every promise can be kept: {text.some(cell.shed, _NAMED)}."
     if cell.below_mos_2:
