@@ -88,8 +88,9 @@ class FlowStore:
 
     def advance(self, records: RecordArray, subscriber: IntArray, side: IntArray, now_s: float) -> FloatArray:
         """Take an interval's records (sorted by flow_id, each once); return how their counters grew in it."""
+        before_s = self._now_s
         length_s = self._clock(records, now_s)
-        place = self._admit(records, now_s, length_s)
+        place = self._admit(records, now_s, now_s - length_s if np.isnan(before_s) else before_s)
         counted = count(records)
         growth: FloatArray = np.maximum(counted - self._rows["counted"][place], 0.0)
         rounded = growth.astype(np.float32)
@@ -129,18 +130,18 @@ class FlowStore:
         self._now_s = now_s
         return length_s
 
-    def _admit(self, records: RecordArray, now_s: float, length_s: float) -> IntArray:
+    def _admit(self, records: RecordArray, now_s: float, before_s: float) -> IntArray:
         """Return the rows of `records`, new ones added.
 
-        A flow that began before the interval but is not known here (it was dropped, or tracking began
-        later) grows from its counters now, as its share of them in this interval is not known.
+        A flow that began before `before_s`, the end of the last interval, but is not known here (it was
+        dropped, or tracking began later) grows from its counters now: how much of them is new is not known.
         """
         known = self._rows["record"]["flow_id"]
         _, is_known = _locate(known, records["flow_id"])
         fresh = np.zeros(np.count_nonzero(~is_known), _STATE_DTYPE)
         fresh["record"] = records[~is_known]
         fresh["admitted_s"] = now_s
-        is_old = fresh["record"]["first_ns"] / 1e9 < now_s - length_s - _SHORTEST_S
+        is_old = fresh["record"]["first_ns"] / 1e9 < before_s - _SHORTEST_S
         fresh["counted"][is_old] = count(fresh["record"][is_old])
         rows = np.concatenate([self._rows, fresh]) if len(fresh) else self._rows
         if len(fresh) and len(known) and fresh["record"]["flow_id"][0] < known[-1]:
