@@ -163,8 +163,8 @@ def judge(
     subscriber, side = match
     rows = np.zeros(len(flows), EXPERIENCE_DTYPE)
     rows["subscriber"], rows["side"] = subscriber, side
-    for name in ("flow_id", "app_class", "probability"):
-        rows[name] = flows[name]
+    rows["flow_id"], rows["app_class"] = flows["flow_id"], flows["app_class"]
+    rows["probability"] = np.clip(np.nan_to_num(flows["probability"]), 0.0, 1.0)
     traffic = _Traffic(flows, window, side)
     _measure(rows, traffic)
     rtt_ms, rtt_confidence = _round_trip(rows)

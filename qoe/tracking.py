@@ -37,9 +37,9 @@ _OPENING_S: Final = 10.0  # a viewing began with its flow if its first chunk was
 
 
 def count(records: RecordArray) -> FloatArray:
-    """Return the counters of flow records, shape (n, len(COUNTERS)); exact up to 2**53."""
+    """Return the counters of flow records, shape (n, len(COUNTERS)), at most 2**53: float64 is exact to there."""
     counters: FloatArray = np.stack([records[name] for name in COUNTERS], axis=1).astype(np.float64)
-    return counters
+    return np.minimum(counters, 2.0**53)
 
 
 class _Step(NamedTuple):
