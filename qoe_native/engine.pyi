@@ -6,6 +6,7 @@ callers want. Buffers called `out` are filled with packed structs of ``qoe.h``, 
 
 from typing import Any, Literal, final
 
+import numpy as np
 from numpy.typing import NDArray
 
 FEATURE_NAMES: tuple[str, ...]
@@ -69,6 +70,8 @@ class Engine:
         """Fill `out` with chunk events; returns how many."""
     def decisions(self, out: NDArray[Any]) -> int:
         """Fill `out` with traced decisions; returns how many."""
+    def predict(self, features: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+        """Calibrated probabilities of class 1 to 6, no hints: `features` (n, 64), `out` (n, 6)."""
     def n_chunks(self) -> int:
         """Chunk events that wait."""
     def n_decisions(self) -> int:
@@ -117,6 +120,11 @@ class CaptureReader:
 
 def format_addresses(flows: NDArray[Any], source: bool) -> tuple[bytes, bytes]:
     """Text addresses of packed ``struct qoe_flow`` records: all texts, and int32 offsets."""
+
+def format_csv(
+    records: NDArray[Any], record_bytes: int, cells: NDArray[Any], names: list[bytes]
+) -> bytes:
+    """Lines of CSV of packed records; `cells` are packed ``struct Cell`` (text.pxi), `names` their texts."""
 
 def decode_one(data: bytes, link_type: int = 1, wire_len: int | None = None) -> dict[str, Any]:
     """Headers that the decoder finds in one frame, with its ``status``: a window for tests."""

@@ -4,7 +4,7 @@ The C functions of ``qoe.h`` are defined here and work without an interpreter; t
 how Python calls the same code. What each stage does stands in the ``.pxd`` files, one a stage.
 """
 from libc.math cimport isfinite
-from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int16_t, int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
@@ -13,7 +13,7 @@ from qoe_native.classify cimport decide
 from qoe_native.export cimport export_flow
 from qoe_native.features cimport count_packet
 from qoe_native.flowtable cimport *
-from qoe_native.forest cimport Forest, crc32, forest_load
+from qoe_native.forest cimport Forest, N_DECIDED, crc32, forest_load, forest_predict
 from qoe_native.headers cimport decode
 from qoe_native.intrin cimport be32, prefetch
 from qoe_native.layers cimport FIRST_PIECE, LATER_PIECE, FragmentKey, Headers
@@ -39,3 +39,4 @@ include "pipeline.pxi"
 include "cabi.pxi"
 include "reader.pxi"
 include "binding.pxi"
+include "text.pxi"
