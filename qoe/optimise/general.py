@@ -10,6 +10,7 @@ that of the relaxation.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, Final
 
 import numpy as np
@@ -23,6 +24,7 @@ _TOLERANCE: Final = 1e-10  # of a sum of shares, relative to the budget
 _SHRINK: Final = 1e-7  # HiGHS's feasibility tolerance: the budget is cut by it where it was made use of
 _ABSOLUTE_GAP: Final = 1e-6  # at which HiGHS calls a solution optimal
 _MAX_ITERATIONS: Final = 300
+_ROUNDS: Final = 10
 
 
 def solve_general(program: Program, method: str, *, time_limit_s: float = 60.0) -> Solution:
@@ -125,7 +127,7 @@ class _Model:
             exact = self._run(1.0, zero, fixed, np.where(whole, fixed, self.upper))
             if exact.x is not None:
                 return self._share(exact.x), bound
-        return self.program.low, bound
+        return self.program.low, bound  # not even the time limit's best: the caller moves it within bounds
 
     def _run(
         self,
@@ -187,7 +189,7 @@ def _segments(program: Program, i: int) -> tuple[FloatArray, FloatArray, FloatAr
 def _order(
     steeper: BoolArray, owner: IntArray, step: BoolArray, first_link: int
 ) -> tuple[list[int], list[int], int]:
-    """Order the filling of segments: ``a - b <= 0`` as sparse rows and columns, and the number of binaries."""
+    """Order the filling of segments: sparse rows and columns of ``a - b <= 0``, number of binaries."""
     rows: list[int] = []
     columns: list[int] = []
     n_links = 0
@@ -225,47 +227,52 @@ def _sums(groups: tuple[Group, ...], n: int, budget: float) -> tuple[FloatArray,
     return sums, least, most
 
 
+def _within(share: FloatArray, groups: tuple[Group, ...], budget: float) -> bool:
+    sums, least, most = _sums(groups, share.size, budget)
+    total, slack = sums @ share, _TOLERANCE * budget
+    return bool((total <= most + slack).all() and (total >= least - slack).all())
+
+
 def _repair(program: Program, share: FloatArray) -> FloatArray:
-    """Move shares that a solver's tolerance let out of bounds back in, as little as possible."""
-    share = np.clip(share, program.low, program.high)
+    """Move shares that a solver's tolerance let out of bounds back in, by little."""
+    low, high = program.low, program.high
+    share = np.clip(share, low, high)
     sums, least, most = _sums(program.groups, share.size, program.budget)
-    total = sums @ share
-    slack = _TOLERANCE * program.budget
-    if (total <= most + slack).all() and (total >= least - slack).all():
-        return share
-    near = _nearest(share, program.low, program.high, program.groups, program.budget)
-    return program.low if near is None else near
+    for _ in range(_ROUNDS):
+        if _within(share, program.groups, program.budget):
+            return share
+        for member, at_least, at_most in zip(sums > 0.0, least, most, strict=True):
+            total = share[member].sum()
+            target, amount = (low, total - at_most) if total > at_most else (high, at_least - total)
+            way = (target - share) * member
+            if amount > 0.0 and way.any():
+                share = share + way * min(1.0, amount / np.abs(way).sum())
+    near = _nearest(share, low, high, program.groups, program.budget)
+    return low if near is None else near
 
 
 def _nearest(
     share: FloatArray, low: FloatArray, high: FloatArray, groups: tuple[Group, ...], budget: float
 ) -> FloatArray | None:
-    """Shares within all bounds, at the least sum of differences; None if there are none."""
+    """Shares within all bounds, at about the least sum of differences; None if there are none."""
     from scipy.optimize import linprog
 
     n = share.size
     sums, least, most = _sums(groups, n, budget)
-    bounded = np.isfinite(least)
     up_down = np.hstack((sums, -sums))
-    matrix = np.vstack((up_down, -up_down[bounded]))
-    right = np.concatenate((most - sums @ share, (sums @ share - least)[bounded]))
-    limits = np.vstack(
-        (np.column_stack((np.zeros(n), high - share)), np.column_stack((np.zeros(n), share - low)))
-    )
+    right = np.concatenate((most - sums @ share, sums @ share - least)) / budget
     finite = np.isfinite(right)
-    result = linprog(
-        np.ones(2 * n),
-        A_ub=matrix[finite],
-        b_ub=right[finite] / budget,
-        bounds=limits / budget,
-        method="highs-ds",
-    )
-    if result.x is None:
-        return None
-    moved = np.clip(share + budget * (result.x[:n] - result.x[n:]), low, high)
-    total = sums @ moved
-    slack = _TOLERANCE * budget
-    return moved if (total <= most + slack).all() and (total >= least - slack).all() else None
+    matrix = np.vstack((up_down, -up_down))[finite]
+    ways = np.concatenate((high - share, share - low)) / budget
+    for margin in (2.0 * _SHRINK, 0.0):  # the solver may overstep by its tolerance: try to stay clear of it
+        bounds = np.column_stack((np.zeros(2 * n), ways))
+        result = linprog(np.ones(2 * n), matrix, right[finite] - margin, bounds=bounds, method="highs-ds")
+        if result.x is None:
+            continue
+        moved = np.clip(share + budget * (result.x[:n] - result.x[n:]), low, high)
+        if _within(moved, groups, budget):
+            return np.asarray(moved)
+    return None
 
 
 def _climb(program: Program, method: str) -> FloatArray:
@@ -283,13 +290,15 @@ def _climb(program: Program, method: str) -> FloatArray:
         rise = np.where(heights.step, 0.0, heights.mos[rows, after] - heights.mos[rows, k])
         return np.asarray(-program.weight * np.divide(rise, width, out=np.zeros(n), where=width > 0.0))
 
-    result = minimize(
-        lambda ratio: -value_at(program, np.maximum(ratio * budget, 0.0)),
-        _repair(program, np.full(n, budget / n)) / budget,
-        jac=downhill,
-        method=method.upper() if method == "slsqp" else method,
-        bounds=Bounds(program.low / budget, program.high / budget),
-        constraints=[LinearConstraint(sums, least / budget, most / budget)],
-        options={"maxiter": _MAX_ITERATIONS},
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # trust-constr: "delta_grad == 0.0", as on every segment
+        result = minimize(
+            lambda ratio: -value_at(program, np.maximum(ratio * budget, 0.0)),
+            _repair(program, np.full(n, budget / n)) / budget,
+            jac=downhill,
+            method=method.upper() if method == "slsqp" else method,
+            bounds=Bounds(program.low / budget, program.high / budget),
+            constraints=[LinearConstraint(sums, least / budget, most / budget)],
+            options={"maxiter": _MAX_ITERATIONS},
+        )
     return np.asarray(result.x * budget, dtype=np.float64)
