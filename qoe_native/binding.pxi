@@ -167,6 +167,17 @@ cdef class Engine:
         cdef uint32_t capacity = out.shape[0] // sizeof(qoe_decision)
         return qoe_engine_decisions(self.engine, <qoe_decision *> &out[0], capacity) if capacity else 0
 
+    def predict(self, const float[:, ::1] features, float[:, ::1] out):
+        cdef Py_ssize_t i
+        if features.shape[1] != QOE_N_FEATURES or out.shape[1] != N_DECIDED or out.shape[0] != features.shape[0]:
+            raise ValueError(f"{features.shape[0]} x {features.shape[1]} features and {out.shape[0]} x {out.shape[1]} "
+                             f"results: n x {QOE_N_FEATURES} and n x {N_DECIDED} are needed")
+        if self.engine.forest.header.n_trees == 0:
+            raise ValueError("the engine has no model")
+        with nogil:
+            for i in range(features.shape[0]):
+                forest_predict(&self.engine.forest, &features[i, 0], &out[i, 0])
+
     def n_chunks(self):
         return self.engine.chunk_head - self.engine.chunk_tail
 

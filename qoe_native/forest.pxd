@@ -60,8 +60,12 @@ cdef inline uint32_t crc32(const uint8_t *data, uint64_t n) noexcept nogil:
 
 
 cdef inline bint forest_is_sound(const Forest *m) noexcept nogil:
-    cdef uint32_t i
+    cdef uint32_t i, k
     cdef const Node *node
+    for i in range(m.header.n_leaves):
+        for k in range(N_DECIDED):
+            if not 0 <= m.leaves[i].probability[k] <= 1:      # NaN, too
+                return False
     for i in range(m.header.n_trees):
         if m.roots[i] >= m.header.n_nodes:
             return False

@@ -12,6 +12,7 @@ import numpy as np
 from qoe.errors import MissingExtraError, ModelError
 from qoe.train import weigh
 from qoe.train.card import Card, describe_making, describe_model, describe_training
+from qoe.train.crossval import Material, cross_validate, train_forest
 from qoe.train.dataset import build
 from qoe.train.forest import Recipe
 from qoe.train.generated import scenes
@@ -19,7 +20,6 @@ from qoe.train.labels import LabelledCapture, read_labels
 from qoe.train.replay import Frames
 from qoe.train.split import DESCRIPTION as SPLIT
 from qoe.train.split import make_folds
-from qoe.train.validate import Material, cross_validate, train_forest
 
 __all__ = ["Card", "Recipe", "gather", "make_folds", "train", "validate"]
 

@@ -47,7 +47,7 @@ class Card:
     training : dict
         Captures by source and version, digest of their list, flows by class, generated flows, weights.
     evaluation : dict
-        How the split was made, and the scores of `qoe.train.validate.cross_validate`; empty when not scored.
+        How the split was made, and the scores of `qoe.train.crossval.cross_validate`; empty when not scored.
     reproduce : dict
         Command, seed, versions, date.
     use : str

@@ -70,7 +70,8 @@ def build(captures: Iterable[Frames], seed: int) -> Dataset:
         Of how many first packets the LATE variant leaves out of each flow: 3 to 59.
     """
     flows: list[tuple[int, int, int, str, str, int]] = []
-    parts: list[tuple[npt.NDArray[np.float32], IntArray, IntArray, IntArray, npt.NDArray[np.bool_]]] = []
+    nothing = np.empty(0, np.int64)
+    parts = [(np.empty((0, N_FEATURES), np.float32), nothing, nothing, nothing, np.empty(0, bool))]
     for number, frames in enumerate(captures):
         whole = frames.replay()
         row_of = _add_flows(flows, number, frames, whole)

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from qoe.schema import FloatArray, IntArray
+from qoe.schema import CLASS_NAMES, FloatArray, IntArray
 from qoe.train.dataset import WHOLE, Dataset
 
 APP_EXPONENT: Final = 0.5
@@ -15,15 +15,15 @@ CLASS_EXPONENT: Final = 0.5
 PART_WEIGHT: Final = 0.3
 STAGES_A_FLOW: Final = 3
 PART_RATIO: Final = 0.12
-GENERATED_SHARE: Final = {1: 0.05, 2: 0.05, 3: 0.05, 5: 0.05}
+GENERATED_SHARE: Final = {1: 0.05, 2: 0.05, 3: 0.05, 4: 0.03, 5: 0.05}
 """Weight of generated flows by class, as a share of the real flows' total."""
 
 DESCRIPTION: Final = (
     f"An application's n flows in a source weigh n^{APP_EXPONENT} together, a class the power "
     f"{CLASS_EXPONENT} of what that gives; a flow's decisions share its weight, with {PART_WEIGHT} for those "
     "on a part of the flow (one direction alone, or the first packets missing). Of a flow's staged decisions "
-    f"about {STAGES_A_FLOW} and the last are used. Generated flows weigh {GENERATED_SHARE[1]} of the real "
-    "ones' total in each of video, voip, gaming and bulk."
+    f"about {STAGES_A_FLOW} and the last are used. Generated flows weigh, as shares of the "
+    f"real ones' total, {', '.join(f'{CLASS_NAMES[c]} {share}' for c, share in GENERATED_SHARE.items())}."
 )
 
 
