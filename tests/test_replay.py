@@ -255,6 +255,7 @@ def test_a_short_first_horizon_does_not_win() -> None:
 
 
 @given(st.lists(st.floats(0, 1.2), min_size=1, max_size=6))
+@settings(deadline=None)
 def test_steps_hold_and_lines_join(shares: list[float]) -> None:
     """A ladder keeps the value of the last rung reached; a line is between its points; the end holds."""
     n = len(shares)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+from collections.abc import Iterator
 from importlib import metadata, resources
 from typing import Any, Final
 
@@ -74,7 +75,7 @@ def _model() -> dict[str, Any]:
         Engine(max_flows=1024)
     except QoeError as error:
         found = {"usable": False, "error": str(error)}
-    card = resources.files("qoe_native.models") / "flows.json"
+    card = resources.files("qoe_native.models") / "flows.card.json"
     if card.is_file():
         found["card"] = json.loads(card.read_text(encoding="utf-8"))
     return found
@@ -88,14 +89,30 @@ def _lines(found: dict[str, Any]) -> list[str]:
         f"kernel: {built}",
         f"model: {'usable' if model['usable'] else model['error']}",
     ]
-    lines += [f"  {key}: {_short(value)}" for key, value in model.get("card", {}).items()]
+    lines += [f"  {line}" for line in _card_lines(model.get("card", {}))]
     lines.append(f"packages: {_listed(found['packages'])}")
     return lines + [f"extra [{extra}]: {_listed(packages)}" for extra, packages in found["extras"].items()]
 
 
-def _short(value: Any, width: int = 90) -> str:
-    told = value if isinstance(value, str) else json.dumps(value)
-    return told if len(told) <= width else f"{told[: width - 1]}…"
+def _card_lines(card: dict[str, Any]) -> Iterator[str]:
+    """Sum up a model card; it is a document of its own, so a part that is not there is left out."""
+    model, training, scores = (card.get(key, {}) for key in ("model", "training", "evaluation"))
+    if model:
+        named = ("file", "kind", "n_trees", "n_bytes", "feature_schema", "min_confidence")
+        yield ", ".join(f"{key.replace('_', ' ')} {model[key]}" for key in named if key in model)
+    if "flows_by_class" in training:
+        flows = ", ".join(f"{name} {count:,}" for name, count in training["flows_by_class"].items())
+        yield f"trained on {training.get('collection', 'captures')}: {flows} flows"
+    for hints in ("without_hints", "with_hints"):
+        score = scores.get(hints, {}).get("flows_20")
+        if score:
+            yield (
+                f"{hints.replace('_', ' ')}: macro-F1 {score['macro_f1']} on {score['n_flows']:,} flows of 20"
+                " packets or more, of applications and sources it had not seen"
+            )
+    if "use" in card:
+        yield f"use: {card['use']}"
+    yield from (f"limit: {limit}" for limit in card.get("limits", ()))
 
 
 def _listed(packages: dict[str, str | None]) -> str:
