@@ -15,6 +15,7 @@ NAMES = {
     "flows": "`qoe flows` of a realistic mix as a whole process, beside a bare reading of the file",
     "optimise": "cells through the fast path, beside SciPy's solvers",
     "mos": "MOS of many flows at once, beside one at a time",
+    "agreement": "packets, bytes and flows of a labelled collection, beside other tools' counts",
     "accuracy": "the classifier under cross-validation that leaves out applications and sources",
 }
 
