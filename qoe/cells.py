@@ -9,7 +9,7 @@ import numpy as np
 from qoe.config import Direction
 from qoe.schema import AppClass, FloatArray, IntArray, RecordArray
 from qoe.subscribers import Match, SubscriberTable
-from qoe.utility import BEARER_DTYPE
+from qoe.utility import BEARER_DTYPE, is_support
 
 __all__ = ["LOAD_DTYPE", "CellLoad", "Match", "SubscriberTable", "bearers"]
 
@@ -105,6 +105,7 @@ _MEANS: Final = (
     ("rtt_ms", "path_rtt_ms"),
     ("queue_ms", "queue_ms"),
     ("jitter_ms", "jitter_ms"),
+    ("stall_s", "stall_s"),
     ("page_s", "page_s"),
     ("page_bytes", "page_bytes"),
 )
@@ -127,7 +128,8 @@ def bearers(experience: RecordArray, table: SubscriberTable, load: RecordArray) 
     ndarray of BEARER_DTYPE, shape (n_bearers,)
         Sorted by cell, direction, subscriber, class. Rates add up; what is measured becomes a mean
         weighted by the flows' rates, without the unknown (NaN) ones; model and codec are the strongest
-        flow's. The floor of a tier is promised to every class but ``unknown`` and ``other``.
+        flow's. The floor of a tier is promised to every class but ``unknown`` and ``other``, and
+        not to the direction that but feeds the other (`qoe.utility.is_support`).
     """
     rates = np.stack([experience["rate_down_bps"], experience["rate_up_bps"]], axis=1)
     flow, direction = np.nonzero((rates > 0) & (experience["subscriber"] >= 0)[:, None])
@@ -181,7 +183,7 @@ def _terms(result: RecordArray, table: SubscriberTable, load: RecordArray) -> No
     """Fill in what the bearers' subscribers were granted."""
     subscriber, app_class = result["subscriber"], result["app_class"]
     result["weight"] = table.weight[subscriber] * table.class_weight[app_class]
-    promised = (app_class != AppClass.UNKNOWN) & (app_class != AppClass.OTHER)
+    promised = (app_class != AppClass.UNKNOWN) & (app_class != AppClass.OTHER) & ~is_support(result)
     result["floor_mos"] = np.where(promised, table.floor_mos[subscriber], np.nan)
     capacity_bps = np.full((len(table.cell_names), 2), np.nan)
     capacity_bps[load["cell"], load["direction"]] = load["capacity_bps"]

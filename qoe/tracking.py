@@ -37,7 +37,7 @@ _OPENING_S: Final = 10.0  # a viewing began with its flow if its first chunk was
 
 
 def count(records: RecordArray) -> FloatArray:
-    """Return the counters of flow records, shape (n, len(COUNTERS)), at most 2**53: float64 is exact to there."""
+    """Return flow records' counters, shape (n, len(COUNTERS)); up to 2**53, where float64 is exact."""
     counters: FloatArray = np.stack([records[name] for name in COUNTERS], axis=1).astype(np.float64)
     return np.minimum(counters, 2.0**53)
 

@@ -14,14 +14,14 @@ voip       Cliff: what is sent and not carried is lost. A call with picture foll
 gaming     Cliff, with the delay; cloud gaming follows the rate (G.1072).
 web        Page time against the rate (G.1030).
 bulk       Logarithm of the rate.
-other      Steep up to a small need, then nearly flat.
+other      Steep up to the observed rate or a small need, then nearly flat.
 unknown    Concave around the observed rate: neither starved nor favoured.
 =========  =====================================================================================
 
 How much video, downloads and pages would take if they could is read from the class, never from a rate that
 a throttle may have set. Queueing that was measured fades as the share grows to twice the observed one.
 The direction in which an application sends little (acknowledgements, requests) is concave up to its
-observed rate. Curves are mixed by class probability.
+observed rate. Curves are mixed by class probability; what is not decided is `unknown` alone.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ BEARER_DTYPE: Final = np.dtype(
         ("jitter_ms", "f8"),
         ("loss_ratio", "f8"),  # in this direction
         ("packet_bytes", "f8"),  # mean frame in this direction
-        ("media_bps", "f8"),  # video: bitrate of what is played
+        ("media_bps", "f8"),  # video: bitrate of what is played, and stalls of late
+        ("stall_s", "f8"),
         ("page_s", "f8"),  # web: time and size of a page
         ("page_bytes", "f8"),
         ("activity_ratio", "f8"),  # part of the horizon with something to send, above 0, to 1
@@ -82,9 +83,10 @@ _FULL_QUEUE_MS: Final = 60.0  # waiting in a queue that what is sent overflows
 _OVERLOAD: Final = 0.05  # overload that fills it
 _HEADERS_BYTES: Final = 58.0  # Ethernet, IPv4, UDP, RTP and a little
 _PAGE_BYTES: Final = 500e3
-_CONTROL_BPS: Final = (2e3, 256e3)
-_NEUTRAL_MOS: Final = 3.5
-_CONTROL_MOS: Final = 4.0
+_CONTROL_BPS: Final = 256e3
+_LITTLE_BPS: Final = 4e3  # what any bearer may have
+_NEUTRAL_MOS: Final = (3.5, 4.2)  # at the observed rate, and at most
+_CONTROL_MOS: Final = (4.0, 4.5)
 
 _MosOfRate: TypeAlias = Callable[[RecordArray, FloatArray], FloatArray]
 """Bearers (n,) and rates (n, m) in bit/s, means over time: MOS (n, m)."""
@@ -115,7 +117,7 @@ def curves(bearers: RecordArray) -> Curves:
             mos[rows] += weights[rows, app_class, None] * mos_of_rate(bearers[rows], rate_bps[rows])
     mos[:, 0] = 1.0
     mos = np.clip(np.maximum.accumulate(mos, axis=1), 1.0, 5.0)
-    step = (weights[:, AppClass.VIDEO] >= _STEP_PROBABILITY) & carries_media(bearers)
+    step = (weights[:, AppClass.VIDEO] >= _STEP_PROBABILITY) & _carries_media(bearers)
     return Curves(share, mos, step)
 
 
@@ -129,10 +131,12 @@ def class_weights(bearers: RecordArray) -> FloatArray:
     Returns
     -------
     ndarray of float64, shape (n_bearers, 7)
-        By AppClass; rows sum to 1. What the probabilities leave open goes to the bearer's own class.
+        By AppClass; rows sum to 1. What the probabilities leave open goes to the bearer's own class; a bearer
+        of class unknown is that alone.
     """
     weights: FloatArray = np.clip(np.nan_to_num(bearers["probability"].astype(np.float64)), 0.0, 1.0)
     weights[:, AppClass.UNKNOWN] = 0.0
+    weights[bearers["app_class"] == AppClass.UNKNOWN] = 0.0
     weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1.0)
     weights[np.arange(len(bearers)), bearers["app_class"]] += 1.0 - weights.sum(axis=1)
     weights[weights < _LEAST_PROBABILITY] = 0.0
@@ -140,7 +144,14 @@ def class_weights(bearers: RecordArray) -> FloatArray:
     return weights / total
 
 
-def carries_media(bearers: RecordArray) -> BoolArray:
+def is_support(bearers: RecordArray) -> BoolArray:
+    """Return which bearers but feed the other direction: requests, acknowledgements, a player's inputs."""
+    one_way: BoolArray = np.isin(bearers["app_class"], (AppClass.VIDEO, AppClass.WEB, AppClass.BULK))
+    one_way |= bearers["model"] == MosModel.CLOUD_GAMING
+    return one_way & ~_carries_media(bearers)
+
+
+def _carries_media(bearers: RecordArray) -> BoolArray:
     """Return which bearers lie in the direction in which their flows send most."""
     downwards: BoolArray = np.nan_to_num(bearers["down_fraction"], nan=1.0) >= 0.5
     is_down: BoolArray = bearers["direction"] == Direction.DOWN
@@ -157,9 +168,8 @@ def _grid(bearers: RecordArray) -> FloatArray:
     lowest = np.clip(0.1 * np.minimum(observed, 64e3 / efficiency_bps), 1e-9, 0.1)
     spread = lowest ** np.linspace(1.0, 0.0, _N_LOG)
     ends = np.broadcast_to([0.0, 1.0], (len(bearers), 2))
-    points = np.concatenate(
-        [ends, rungs, rungs * _BELOW, need * _NEED_KNEES, observed, 2 * observed, spread], axis=1
-    )
+    seen = np.concatenate([observed, 2.0 * observed, _LITTLE_BPS / efficiency_bps], axis=1)
+    points = np.concatenate([ends, rungs, rungs * _BELOW, need * _NEED_KNEES, seen, spread], axis=1)
     share = np.sort(np.clip(points, 0.0, 1.0), axis=1)
     share[:, 1:][np.diff(share, axis=1) <= 1e-12] = 1.0
     share = np.sort(share, axis=1)
@@ -195,7 +205,7 @@ def _thresholds(bearers: RecordArray) -> FloatArray:
 
     A player picks a rung within 0.8 of its throughput. The rung it plays now needs no more than was
     observed; if it could already have picked a higher one and has not, the next ones are as much further
-    up as their bitrates are.
+    up as their bitrates are. A rung that stalls at the observed rate plays from a quarter more on.
     """
     observed_bps, media_bps = _observed_bps(bearers), bearers["media_bps"]
     by_rate = np.searchsorted(app.LADDER_BPS, observed_bps * (1 + _ROUNDING), "right") - 1
@@ -203,9 +213,10 @@ def _thresholds(bearers: RecordArray) -> FloatArray:
     rungs = np.arange(len(app.LADDER_BPS))
     usual_bps = app.LADDER_BPS / app.SAFETY
     scaled_bps = observed_bps[:, None] * app.LADDER_BPS / app.LADDER_BPS[np.maximum(current, 0)]
-    seen: FloatArray = np.where(
-        rungs <= current, np.minimum(usual_bps, scaled_bps), np.maximum(usual_bps, scaled_bps)
-    )
+    stalls = _stalls(bearers)[:, None]
+    held = (rungs < current) | ((rungs == current) & ~stalls)
+    further_bps = np.maximum(usual_bps, scaled_bps / np.where(stalls, app.SAFETY, 1.0))
+    seen: FloatArray = np.where(held, np.minimum(usual_bps, scaled_bps), further_bps)
     return np.where(current >= 0, seen, usual_bps)
 
 
@@ -215,7 +226,26 @@ def _video(bearers: RecordArray, rate_bps: FloatArray) -> FloatArray:
     n_within = within.sum(axis=2)
     stalled = app.stalled_mos(rate_bps / thresholds[:, :1])
     mos: FloatArray = np.where(n_within > 0, app.rung_mos()[np.maximum(n_within - 1, 0)], stalled)
-    return mos
+    return np.where(_stalls(bearers)[:, None], _with_stalls(bearers, rate_bps, mos, thresholds), mos)
+
+
+def _stalls(bearers: RecordArray) -> BoolArray:
+    """Return which bearers play video that stalls."""
+    known: BoolArray = np.isfinite(bearers["mos"]) & np.isfinite(bearers["media_bps"])
+    return known & (bearers["stall_s"] > 0)
+
+
+def _with_stalls(
+    bearers: RecordArray, rate_bps: FloatArray, mos: FloatArray, thresholds: FloatArray
+) -> FloatArray:
+    """Give video that stalls its measured MOS from the observed rate until its rung plays, no more below."""
+    observed_bps, measured = _observed_bps(bearers)[:, None], _known(bearers, "mos", 5.0)
+    rung = app.rung_of(np.nan_to_num(bearers["media_bps"]))
+    plays_bps = thresholds[np.arange(len(bearers)), rung][:, None]
+    below = rate_bps < observed_bps * (1 - _ROUNDING)
+    here = ~below & (rate_bps < plays_bps * (1 - _ROUNDING))
+    heard: FloatArray = np.select([below, here], [np.minimum(mos, measured), measured + 0 * mos], mos)
+    return heard
 
 
 def _relief(rate_bps: FloatArray, observed_bps: FloatArray) -> FloatArray:
@@ -263,7 +293,7 @@ def _game(bearers: RecordArray, rate_bps: FloatArray) -> FloatArray:
     still_lost = _known(bearers, "loss_ratio", 0.0) * _relief(rate_bps, observed_bps)
     streamed = app.cloud_game_mos(rate_bps, rtt_ms, still_lost)
     in_cloud = app.is_cloud_game(observed_bps, bearers["packet_bytes"][:, None])
-    input_only = (bearers["model"] == MosModel.CLOUD_GAMING) & ~carries_media(bearers)
+    input_only = (bearers["model"] == MosModel.CLOUD_GAMING) & ~_carries_media(bearers)
     mos: FloatArray = np.select([input_only[:, None], in_cloud], [support, streamed], native)
     return mos
 
@@ -286,21 +316,29 @@ def _bulk(bearers: RecordArray, rate_bps: FloatArray) -> FloatArray:
 
 def _other(bearers: RecordArray, rate_bps: FloatArray) -> FloatArray:
     observed_bps = _observed_bps(bearers)[:, None]
-    need_bps = np.clip(observed_bps, *_CONTROL_BPS)
-    need = 1.0 + (_CONTROL_MOS - 1.0) * np.sqrt(np.minimum(rate_bps / need_bps, 1.0))
-    beyond = np.clip((rate_bps - need_bps) / np.maximum(observed_bps - need_bps, need_bps), 0.0, 1.0)
-    return need + 0.5 * beyond
+    need_bps = np.minimum(observed_bps, _CONTROL_BPS)
+    good, best = _CONTROL_MOS
+    need = 1.0 + (good - 1.0) * np.sqrt(np.minimum(rate_bps / need_bps, 1.0))
+    return need + (best - good) * _beyond(rate_bps, need_bps, np.maximum(observed_bps, 2.0 * need_bps))
+
+
+def _beyond(rate_bps: FloatArray, from_bps: FloatArray, to_bps: FloatArray) -> FloatArray:
+    """Rise from 0 to 1 between two rates, the second one not below what any bearer may have."""
+    part: FloatArray = np.clip((rate_bps - from_bps) / (np.maximum(to_bps, _LITTLE_BPS) - from_bps), 0.0, 1.0)
+    return part
 
 
 def _unknown(bearers: RecordArray, rate_bps: FloatArray) -> FloatArray:
-    relative = np.minimum(rate_bps / _observed_bps(bearers)[:, None], 2.0)
-    mos: FloatArray = 1.0 + (_NEUTRAL_MOS - 1.0) * np.log1p(9.0 * relative) / np.log(10.0)
-    return mos
+    observed_bps = _observed_bps(bearers)[:, None]
+    neutral, best = _NEUTRAL_MOS
+    below: FloatArray = np.log1p(9.0 * np.minimum(rate_bps / observed_bps, 1.0)) / np.log(10.0)
+    beyond = _beyond(rate_bps, observed_bps, 2.0 * observed_bps)
+    return 1.0 + (neutral - 1.0) * below + (best - neutral) * beyond
 
 
 def _support(bearers: RecordArray, rate_bps: FloatArray) -> FloatArray:
     """What feeds the other direction: all that it gives at the observed rate, less below."""
-    best = _known(bearers, "mos", _CONTROL_MOS)
+    best = _known(bearers, "mos", _CONTROL_MOS[0])
     return 1.0 + (best - 1.0) * np.sqrt(np.minimum(rate_bps / _observed_bps(bearers)[:, None], 1.0))
 
 
@@ -309,7 +347,7 @@ def _one_way(media: _MosOfRate) -> _MosOfRate:
 
     def mos_of_rate(bearers: RecordArray, rate_bps: FloatArray) -> FloatArray:
         mos = _support(bearers, rate_bps)
-        rows = carries_media(bearers)
+        rows = _carries_media(bearers)
         if rows.any():
             mos[rows] = media(bearers[rows], rate_bps[rows])
         return mos

@@ -315,6 +315,24 @@ def test_bearers() -> None:
     assert rows["down_fraction"].tolist() == pytest.approx([1, 2 / 3, 0.5, 2 / 3, 0.5])
 
 
+def test_floors() -> None:
+    """A floor is promised to media alone: not to control, to the undecided, or to acknowledgements."""
+    gold = Subscriber(name="x", addresses=("10.0.0.1",), tier="gold")
+    config = CellsConfig(
+        tiers={"gold": Tier(floor_mos=3.5)}, cells=(Cell(name="a", capacity_up_bps=1e6, subscribers=(gold,)),)
+    )
+    classes = [AppClass.UNKNOWN, AppClass.VIDEO, AppClass.VOIP, AppClass.BULK, AppClass.OTHER]
+    experience = make_experience(
+        subscriber=[0] * 5, app_class=classes, rate_down_bps=[9.0, 9, 9, 1, 9], rate_up_bps=[1.0, 1, 9, 9, 1]
+    )
+    table = SubscriberTable.from_config(config)
+    rows = bearers(experience, table, CellLoad(table).update(experience, 1.0))
+    promised = [
+        (Direction(r["direction"]).name, AppClass(r["app_class"]).name) for r in rows if r["floor_mos"] > 0
+    ]
+    assert promised == [("DOWN", "VIDEO"), ("DOWN", "VOIP"), ("UP", "VOIP"), ("UP", "BULK")]
+
+
 def test_bearers_of_nothing() -> None:
     """Without flows, or with nobody's alone, there are no bearers."""
     table = SubscriberTable.inferring()

@@ -15,7 +15,7 @@ from qoe.config import Direction
 from qoe.mos import gaming, web
 from qoe.mos.voice import mos_nb
 from qoe.schema import AppClass, Curves
-from qoe.utility import BEARER_DTYPE, class_weights, curves
+from qoe.utility import BEARER_DTYPE, class_weights, curves, is_support
 
 
 def make_bearer(
@@ -182,9 +182,43 @@ def test_unknown_and_other() -> None:
     assert value(unknown, 1e6) == pytest.approx(3.5)
     assert value(unknown, 2e6) == value(unknown, 20e6)
     assert value(unknown, 0.1e6) > 1.5
+    sparse = curves(make_bearer(AppClass.UNKNOWN, 100.0))
+    assert (value(sparse, 100.0), value(sparse, 4e3)) == pytest.approx((3.5, 4.2))
     control = curves(make_bearer(AppClass.OTHER, 1e3))
-    assert value(control, 2e3) == pytest.approx(4.0)
-    assert value(control, 20e6) == pytest.approx(4.5)
+    assert value(control, 1e3) == pytest.approx(4.0)
+    assert value(control, 4e3) == value(control, 20e6) == pytest.approx(4.5)
+    tunnel = curves(make_bearer(AppClass.OTHER, 5e6))
+    assert (value(tunnel, 256e3), value(tunnel, 5e6)) == pytest.approx((4.0, 4.5), abs=0.02)
+
+
+def test_undecided_is_not_mixed() -> None:
+    """A bearer of class unknown has the neutral curve, whatever the classifier leaned to."""
+    leaning = make_bearer(AppClass.UNKNOWN, 1e6)
+    leaning["probability"][0, AppClass.BULK] = 0.45
+    assert np.array_equal(curves(leaning).mos, curves(make_bearer(AppClass.UNKNOWN, 1e6)).mos)
+
+
+def test_stalls_are_felt() -> None:
+    """Video that stalls has what was measured, no more with less, and its rung from a quarter more on."""
+    curve = curves(make_bearer(AppClass.VIDEO, 1e6, media_bps=1e6, stall_s=3.0, mos=2.9))
+    assert value(curve, 1e6) == value(curve, 1.2e6) == pytest.approx(2.9)
+    assert value(curve, 0.9e6) == pytest.approx(app.rung_mos()[2])
+    assert value(curve, 1.25e6) == pytest.approx(app.rung_mos()[3])
+    mild = curves(make_bearer(AppClass.VIDEO, 1e6, media_bps=1e6, stall_s=3.0, mos=1.5))
+    assert value(mild, 0.9e6) == value(mild, 1e6) == pytest.approx(1.5)
+
+
+def test_support() -> None:
+    """What but feeds the other direction is told by class and direction, not by rate."""
+    rows = [
+        make_bearer(AppClass.VIDEO, 1e4, direction=Direction.UP),
+        make_bearer(AppClass.VIDEO, 1e4),
+        make_bearer(AppClass.BULK, 1e4, down_fraction=0.1),
+        make_bearer(AppClass.VOIP, 1e4, direction=Direction.UP),
+        make_bearer(AppClass.GAMING, 1e4, direction=Direction.UP, model=MosModel.CLOUD_GAMING),
+        make_bearer(AppClass.GAMING, 1e4, direction=Direction.UP, model=MosModel.NATIVE_GAMING),
+    ]
+    assert is_support(np.concatenate(rows)).tolist() == [True, False, True, False, True, False]
 
 
 @pytest.mark.parametrize("app_class", [AppClass.VIDEO, AppClass.WEB, AppClass.BULK])
@@ -240,6 +274,7 @@ bearer_fields = st.fixed_dictionaries(
         "loss_ratio": nothing_or | st.floats(0, 1),
         "packet_bytes": st.one_of(st.just(np.nan), st.floats(40, 9000)),
         "media_bps": nothing_or | st.floats(1e3, 1e9),
+        "stall_s": nothing_or | st.floats(0, 100),
         "page_s": nothing_or | st.floats(0, 1e3),
         "page_bytes": st.one_of(st.just(np.nan), st.floats(1, 1e9)),
         "activity_ratio": st.floats(0.01, 1),
