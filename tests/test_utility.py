@@ -188,7 +188,7 @@ def test_unknown_and_other() -> None:
     assert value(control, 1e3) == pytest.approx(4.0)
     assert value(control, 4e3) == value(control, 20e6) == pytest.approx(4.5)
     tunnel = curves(make_bearer(AppClass.OTHER, 5e6))
-    assert (value(tunnel, 256e3), value(tunnel, 5e6)) == pytest.approx((4.0, 4.5), abs=0.02)
+    assert (value(tunnel, 256e3), value(tunnel, 5e6)) == pytest.approx((4.0, 4.5), abs=0.05)
 
 
 def test_undecided_is_not_mixed() -> None:
