@@ -326,6 +326,7 @@ def spoiled(tail: bytes, order: str = "<") -> bytes:
         ),
         (spoiled(struct.pack("<II", 6, 13) + bytes(99)), "length is impossible"),
         (spoiled(struct.pack("<II", 6, 8) + bytes(99)), "length is impossible"),
+        (spoiled(struct.pack("<II", 7, 34) + bytes(22) + struct.pack("<I", 34)), "length is impossible"),
         (spoiled(struct.pack("<II", 6, 0xFFFFFFF0) + bytes(99)), "length is impossible"),
         (spoiled(struct.pack("<II", 1, MAX_BLOCK + 4) + bytes(99)), "length is impossible"),
         (spoiled(block(6, bytes(8))), "length is impossible"),
