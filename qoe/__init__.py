@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from qoe.experience import Tracker as Tracker
     from qoe.flows import Engine as Engine
     from qoe.optimise import solve as solve
-    from qoe.replay import replay as replay
     from qoe.schema import AppClass as AppClass
     from qoe.schema import Burst as Burst
     from qoe.utility import curves as curves
@@ -40,7 +39,6 @@ _HOME = {
     "SubscriberTable": "qoe.cells",
     "curves": "qoe.utility",
     "solve": "qoe.optimise",
-    "replay": "qoe.replay",
     "QoeError": "qoe.errors",
 }
 __all__ = [*_HOME, "__version__"]  # noqa: PLE0604  (the keys of _HOME are strings)

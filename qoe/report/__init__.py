@@ -6,7 +6,8 @@ module                 what it holds
 :mod:`~.result`        what a replay found, as structs; also its JSON
 :mod:`~.tables`        the same for people, in 80 columns of text
 :mod:`~.html`          the same as one self-contained page, with pictures from :mod:`~.charts`
-:mod:`~.flows`         flow records as Arrow columns (imports pyarrow)
-:mod:`~.rows`          their writers: CSV, JSON, Parquet (imports pyarrow)
+:mod:`~.rows`          the writer of flow records; which columns there are says :mod:`~.columns`
+:mod:`~.csv`           CSV, straight from the kernel's records
+:mod:`~.arrow`         JSON and Parquet, by the Arrow columns of :mod:`~.flows` (these import pyarrow)
 =====================  ==================================================================================
 """

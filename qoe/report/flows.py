@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from enum import IntEnum, IntFlag
 from functools import cache
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from qoe.report.columns import CORE_COLUMNS, OTHER_FIELDS, AddressTexts, Columns, member_names
 from qoe.schema import (
     CLASS_NAMES,
-    FLOW_DTYPE,
     EndReason,
     Evidence,
     FlowFlag,
@@ -28,40 +28,10 @@ from qoe.schema import (
     Tunnel,
 )
 
-Columns: TypeAlias = Literal["all", "core"]
-
-CORE_COLUMNS: Final[tuple[str, ...]] = (
-    *("src", "src_port", "dst", "dst_port", "protocol", "tunnel", "packets", "bytes"),
-    *("packets_forward", "packets_reverse", "bytes_forward", "bytes_reverse"),
-    *("first_s", "last_s", "duration_s", "class", "confidence", "decided_after_packets", "evidence"),
-)
-
-_SPELLING: Final = {
-    "SIXIN4": "6in4",
-    "GTPU": "GTP-U",
-    "EOMPLS": "EoMPLS",
-    "QINQ": "QinQ",
-    "PPPOE": "PPPoE",
-    "GENEVE": "Geneve",
-    "FRAGMENT": "fragment",
-    "IPIP": "IP-in-IP",
-}
-
-
-class AddressTexts(Protocol):
-    """Gives the text of flows' addresses: `qoe.flows.address_texts`."""
-
-    def __call__(self, flows: RecordArray, *, source: bool) -> tuple[bytes, npt.NDArray[np.int32]]:
-        """Give all addresses of one side, one after another, and where each begins."""
-        ...
-
 
 def _members(kind: type[IntFlag], value: int) -> str:
     """Bits as text: ``VLAN+GTP-U``; evidence and flags are lower case, protocols keep their own."""
-    names = [m.name or "" for m in kind if value & m]
-    if kind in (Tunnel, Signal):
-        return "+".join(_SPELLING.get(name, name) for name in names)
-    return "+".join(name.lower() for name in names)
+    return "+".join(name for bit, name in enumerate(member_names(kind)) if value >> bit & 1)
 
 
 def tunnel_text(value: int) -> str:
@@ -172,13 +142,6 @@ def _core_columns(flows: RecordArray, addresses: AddressTexts) -> dict[str, pa.A
     }
 
 
-_OTHER_FIELDS: Final = tuple(
-    name
-    for name in FLOW_DTYPE.names or ()
-    if name not in {*CORE_COLUMNS, "first_ns", "last_ns", "app_class", "reserved"}
-)
-
-
 def flow_batch(flows: RecordArray, addresses: AddressTexts, columns: Columns = "all") -> pa.RecordBatch:
     """Flow records as an Arrow record batch, one row a flow.
 
@@ -198,6 +161,6 @@ def flow_batch(flows: RecordArray, addresses: AddressTexts, columns: Columns = "
     """
     made = _core_columns(flows, addresses)
     if columns == "all":
-        for name in _OTHER_FIELDS:
+        for name in OTHER_FIELDS:
             made.update(_field_columns(flows, name))
     return pa.RecordBatch.from_pydict(made)
