@@ -202,17 +202,18 @@ def _relax(w: Work, begin: int, end: int, budget: float, price: float) -> tuple[
     """
     hull_x, slope, state = w.hull_x, w.slope, w.state
     n_active, fixed, top = _open_brackets(w, begin, end)
-    if top <= budget:
-        return 0.0, budget - top, -1
+    most = budget * (1.0 + SLACK_RATIO)  # vertices may fit to rounding; what is left is counted without it
+    if top <= most:
+        return 0.0, max(0.0, budget - top), -1
     below = above = price <= 0.0
     stride = 1.1
     while n_active > 0:
         if below and above:
             price = _pivot(w, n_active)
         lean, full = _demand(w, n_active, price)
-        if fixed + lean <= budget < fixed + full:
+        if fixed + lean <= most < fixed + full:
             break
-        too_low = fixed + lean > budget
+        too_low = fixed + lean > most
         n_active, closed = _narrow(w, n_active, price, too_low)
         fixed += closed
         # until both sides are known, walk away from the guess in growing strides
@@ -222,17 +223,19 @@ def _relax(w: Work, begin: int, end: int, budget: float, price: float) -> tuple[
     room = budget
     for h in range(begin, end):
         room -= hull_x[h, state[h].pos]
+    if room < budget - most:
+        return price, room, -1
     cut = -1
     for t in range(n_active):
         h = state[t].active
         p = state[h].pos
         if p < state[h].many and slope[h, p] == price:
-            if hull_x[h, p + 1] - hull_x[h, p] <= room:
+            if hull_x[h, p + 1] - hull_x[h, p] <= room + (most - budget):
                 room -= hull_x[h, p + 1] - hull_x[h, p]
                 state[h].pos = p + 1
             else:
                 cut = h
-    return price, room, cut
+    return price, max(0.0, room), cut
 
 
 @_compiled
@@ -267,11 +270,11 @@ def _force(w: Work, begin: int, end: int, room: float, cut: int) -> None:
 @_compiled
 def _relax_cell(c: Cells, w: Work, cell: int, price: float) -> tuple[float, float, int]:
     """Relax a cell whose hulls are built: its groups, then the whole; returns as :func:`_relax`."""
-    budget = c.cells[cell].budget * (1.0 + SLACK_RATIO)
+    budget = c.cells[cell].budget
     first_group = c.cells[cell].first_group
     for g in range(first_group, first_group + c.cells[cell].n_groups):
         begin, end = c.groups[g].begin, c.groups[g].end
-        _, room, cut = _relax(w, begin, end, c.groups[g].max * (1.0 + SLACK_RATIO), price)
+        _, room, cut = _relax(w, begin, end, c.groups[g].max, price)
         if room < 0.0:
             return 0.0, -1.0, -1
         _cut_off(w, begin, end, room, cut)
@@ -329,7 +332,7 @@ def _set_limits(c: Cells, w: Work, cell: int) -> None:
     """Set how much more each bearer could take, given budget and groups."""
     n, state = c.cells[cell].n, w.state
     groups = range(c.cells[cell].first_group, c.cells[cell].first_group + c.cells[cell].n_groups)
-    free = c.cells[cell].budget * (1.0 + SLACK_RATIO)
+    free = c.cells[cell].budget
     for h in range(n):
         free -= state[h].share
     for g in groups:
@@ -352,30 +355,31 @@ def _set_limits(c: Cells, w: Work, cell: int) -> None:
 def _hand_out(c: Cells, w: Work, cell: int) -> float:
     """Give what is left, over and over, to the bearer whose true curve gains most; return the gain."""
     first, n, state = c.cells[cell].first, c.cells[cell].n, w.state
+    spare = c.cells[cell].budget * SLACK_RATIO
     total = 0.0
     while True:
         _set_limits(c, w, cell)
         best = 0.0
         who = -1
+        reach = 0.0
         for h in range(n):
             b, p = first + h, state[h].pos
-            whole = c.cells[cell].n_groups == 0 and state[h].share == w.hull_x[h, p]
-            if whole and (p == state[h].last or w.slope[h, p] * state[h].limit <= best):
+            step, share = c.bearers[b].step, state[h].share
+            more = state[h].limit + (spare if step else 0.0)
+            whole = c.cells[cell].n_groups == 0 and share == w.hull_x[h, p]
+            if whole and (p == state[h].last or w.slope[h, p] * more <= best):
                 continue  # the hull says that there is not enough to gain
-            end = min(state[h].share + state[h].limit, c.bearers[b].high)
-            if end > state[h].share:
-                step = c.bearers[b].step
-                gain = _height(c.x, c.y, step, b, end) - _height(c.x, c.y, step, b, state[h].share)
+            end = min(share + more, c.bearers[b].high)
+            if end > share:
+                gain = _height(c.x, c.y, step, b, end) - _height(c.x, c.y, step, b, share)
                 gain *= c.bearers[b].weight
                 if gain > best:
-                    best = gain
-                    who = h
+                    best, who, reach = gain, h, end
         if who < 0:
             return total
         total += best
         b = first + who
-        end = min(state[who].share + state[who].limit, c.bearers[b].high)
-        state[who].share = c.x[b, _stair(c.x, b, end)] if c.bearers[b].step else end
+        state[who].share = c.x[b, _stair(c.x, b, reach)] if c.bearers[b].step else reach
 
 
 @_compiled

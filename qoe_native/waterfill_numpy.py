@@ -45,7 +45,7 @@ class _Cell:
         part = slice(record["first"], record["first"] + record["n"])
         self.x, self.y, self.bearers = c.x[part], c.y[part], c.bearers[part]
         self.groups = c.groups[record["first_group"] : record["first_group"] + record["n_groups"]]
-        self.budget = float(record["budget"]) * (1.0 + SLACK_RATIO)
+        self.budget = float(record["budget"])
         self.n = int(record["n"])
 
     def height(self, h: int, share: float) -> float:
@@ -92,7 +92,8 @@ def _spend(hulls: list[_Hull], budget: float) -> _Relaxed | None:
     height = np.array([hull.y[hull.start] for hull in hulls])
     back = np.array([hull.x[max(0, hull.start - 1)] for hull in hulls])
     room = budget - share.sum()
-    if room < 0.0:
+    spare = budget * SLACK_RATIO  # segments may fit to rounding; what is left is counted without it
+    if room < -spare:
         return None
     slopes = [np.diff(hull.y) / np.diff(hull.x) for hull in hulls]
     segments = [
@@ -101,7 +102,7 @@ def _spend(hulls: list[_Hull], budget: float) -> _Relaxed | None:
     price = 0.0
     for slope, h, k in sorted(segments):
         width = hulls[h].x[k + 1] - hulls[h].x[k]
-        taken = min(width, room)
+        taken = width if width <= room + spare else max(0.0, room)
         back[h] = hulls[h].x[k]
         share[h] = hulls[h].x[k + 1] if taken == width else share[h] + taken
         height[h] += -slope * taken
@@ -109,7 +110,7 @@ def _spend(hulls: list[_Hull], budget: float) -> _Relaxed | None:
         if taken < width:
             price = -slope
             break
-    return _Relaxed(share, height, back, price, room)
+    return _Relaxed(share, height, back, price, max(0.0, room))
 
 
 def _split(hull: _Hull, share: float) -> tuple[_Hull, int]:
@@ -126,7 +127,7 @@ def _relax(cell: _Cell, hulls: list[_Hull]) -> _Relaxed | None:
     hulls, budget = list(hulls), cell.budget
     for group in cell.groups:
         members = range(group["begin"], group["end"])
-        most = _spend([hulls[h] for h in members], group["max"] * (1.0 + SLACK_RATIO))
+        most = _spend([hulls[h] for h in members], group["max"])
         if most is None:
             return None
         for h, share in zip(members, most.share, strict=True):
@@ -155,7 +156,8 @@ def _limits(cell: _Cell, share: _Floats) -> _Floats:
 def _hand_out(cell: _Cell, share: _Floats) -> _Floats:
     """Give what is left, over and over, to the bearer whose true curve gains most."""
     while True:
-        end = np.minimum(share + _limits(cell, share), cell.bearers["high"])
+        spare = np.where(cell.bearers["step"], cell.budget * SLACK_RATIO, 0.0)
+        end = np.minimum(share + _limits(cell, share) + spare, cell.bearers["high"])
         gain = np.where(end > share, cell.heights(np.maximum(end, share)) - cell.heights(share), 0.0)
         who = int(np.argmax(gain))
         if gain[who] <= 0.0:
