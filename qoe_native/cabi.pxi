@@ -173,17 +173,19 @@ cdef public int qoe_engine_advance(qoe_engine *engine, uint64_t now_ns) noexcept
 cdef public int qoe_engine_flush(qoe_engine *engine, uint32_t n) noexcept nogil:
     cdef:
         Table *t
-        uint32_t i, ended = 0
+        uint32_t ended = 0
     if engine == NULL:
         return QOE_EINVAL
     t = &engine.table
-    for i in range(t.high_water):
-        if ended == n or t.n_live == 0:
-            break
-        t.hand = t.hand + 1 if t.hand + 1 < t.high_water else 0
-        if t.flows[t.hand].life == RECORD_LIVE:
-            end_flow(engine, t.hand, QOE_FLUSHED)
+    while ended < n and t.n_live:
+        if t.flush_hand >= t.high_water:
+            t.flush_hand = 0
+        if t.flows[t.flush_hand].life == RECORD_LIVE:
+            end_flow(engine, t.flush_hand, QOE_FLUSHED)
             ended += 1
+        t.flush_hand += 1
+    if t.n_live == 0:
+        t.flush_hand = 0                          # the next flush goes by age again
     return <int> ended
 
 

@@ -109,7 +109,7 @@ cdef struct Table:
     Flow *flows
     Extension *extensions
     uint32_t max_flows, n_records, high_water, n_live, n_ended
-    uint32_t free_head, ended_head, ended_tail, hand, eviction_hand
+    uint32_t free_head, ended_head, ended_tail, hand, eviction_hand, flush_hand
     uint32_t max_extensions, extension_high_water, free_extension
     uint64_t seed[4]
     uint64_t next_id

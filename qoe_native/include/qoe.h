@@ -192,7 +192,8 @@ QOE_API int qoe_engine_snapshot(struct qoe_engine *engine, struct qoe_flow *out,
 QOE_API int qoe_engine_export(struct qoe_engine *engine, struct qoe_flow *out, uint32_t capacity);
 /* The host's clock: ends idle flows though no packet comes. Returns how many ended. */
 QOE_API int qoe_engine_advance(struct qoe_engine *engine, uint64_t now_ns);
-/* Ends up to n live flows (QOE_FLUSHED), a final decision each; returns how many ended. */
+/* Ends up to n live flows (QOE_FLUSHED), a final decision each; returns how many ended:
+ * fewer than n when no more live. */
 QOE_API int qoe_engine_flush(struct qoe_engine *engine, uint32_t n);
 QOE_API int qoe_engine_chunks(struct qoe_engine *engine, struct qoe_chunk *out, uint32_t capacity);
 QOE_API int qoe_engine_decisions(struct qoe_engine *engine, struct qoe_decision *out, uint32_t capacity);
