@@ -205,7 +205,7 @@ def _relax(w: Work, begin: int, end: int, budget: float, price: float) -> tuple[
     most = budget * (1.0 + SLACK_RATIO)  # vertices may fit to rounding; what is left is counted without it
     if top <= most:
         return 0.0, max(0.0, budget - top), -1
-    below = above = price <= 0.0
+    below = above = not 0.0 < price < np.inf
     stride = 1.1
     while n_active > 0:
         if below and above:

@@ -116,7 +116,7 @@ def test_strong_duality() -> None:
         assert price == 0.0 or relaxed.share.sum() == pytest.approx(program.budget, rel=1e-9)
 
 
-@pytest.mark.parametrize("guess", [1e-12, 1e-3, 1.0, 1e3, 1e12])
+@pytest.mark.parametrize("guess", [np.nan, -1.0, 1e-300, 1e-3, 1.0, 1e3, 1e300, np.inf])
 def test_any_guess_of_the_price_will_do(guess: float) -> None:
     """A warm start changes how the solver gets there, not where."""
     solver = solved(make_programs(5, 10, 20), max_nodes=1)
