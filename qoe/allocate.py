@@ -22,6 +22,10 @@ from qoe.utility import curves
 if TYPE_CHECKING:
     from qoe.optimise import Allocation, CellProblem
 
+LEAST_SHARE_RATIO: Final = 0.25
+"""No bearer is starved: it keeps this much of an equal share, or all that it was seen to use if that is
+less. The sum of MOS alone would silence a download for good, as nobody's MOS falls below 1."""
+
 HELD: Final = "held"
 """Status of a result that keeps what was observed."""
 
@@ -125,6 +129,7 @@ def _problem(
 
     bearers = moment.bearers
     subscriber, app_class = _names(table, bearers)
+    least = np.minimum(bearers["share_observed"], LEAST_SHARE_RATIO / max(len(bearers), 1))
     return CellProblem.build(
         table.cell_names[where[0]],
         Direction(where[1]).name.lower(),
@@ -134,6 +139,7 @@ def _problem(
         curves(bearers),
         efficiency_bps=bearers["efficiency_bps"],
         weight=bearers["weight"],
+        min_share_ratio=least,
         floor_mos=bearers["floor_mos"],
         share_observed_ratio=bearers["share_observed"],
         tier=[table.tiers[i] or None for i in bearers["subscriber"]],

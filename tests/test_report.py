@@ -147,8 +147,8 @@ def test_no_gain_is_claimed_from_a_lower_bound() -> None:
 
 def test_a_load_above_the_capacity_is_doubted() -> None:
     """More carried than the cell is said to carry: the capacity given is called into question."""
-    assert "is that right?" in story.load_sentence(results.cell(load_bps=2.4e7, load_ratio=1.2))
-    assert "is that right?" not in story.load_sentence(results.cell())
+    assert "more than fits" in story.load_sentence(results.cell(load_bps=2.4e7, load_ratio=1.2))
+    assert "more than fits" not in story.load_sentence(results.cell())
 
 
 def test_promises_that_cost_more_than_they_bring_are_told() -> None:

@@ -74,10 +74,11 @@ def load_sentence(cell: CellResult) -> str:
             f"the capacity is not known; its busiest second carried {capacity}, which is a lower bound. No"
             " gain is claimed: give --capacity or --cells."
         )
+    overfull = ": more than fits, so it was seen before the queue, or the capacity is higher."
     return (
         f"in its busiest {text.duration(cell.horizon_s)}, until {text.clock(cell.at_s)}, it carried"
         f" {text.si(cell.load_bps, 'bit/s')} of {capacity} ({text.percent(cell.load_ratio)})"
-        f"{', more than the capacity given: is that right?' if cell.load_ratio > _OVERFULL_RATIO else '.'}"
+        f"{overfull if cell.load_ratio > _OVERFULL_RATIO else '.'}"
     )
 
 

@@ -251,7 +251,7 @@ horizon_s = 10
 
 [tier.gold]
 weight = 2.0
-floor_mos = 3.5
+floor_mos = 2.5
 
 [tier.silver]
 weight = 1.0
