@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from qoe.applications import MosModel
-from qoe.judgement import COUNTERS, EXPERIENCE_DTYPE, Window, judge
+from qoe.judgement import COUNTERS, EXPERIENCE_DTYPE, Window, judge, life_s
 from qoe.mos import aggregate
 from qoe.playback import pages
 from qoe.schema import CHUNK_DTYPE, CLASS_NAMES, AppClass, FloatArray, IntArray, RecordArray
@@ -147,8 +147,7 @@ def flow_mos(
     chunks = np.zeros(0, CHUNK_DTYPE) if chunks is None else chunks
     chunks = chunks[np.lexsort((chunks["request_ns"], chunks["flow_id"]))]
     growth = count(flows)
-    life_s = (np.maximum(flows["first_ns"], flows["last_ns"]) - flows["first_ns"]).astype(np.float64) / 1e9
-    window = Window(growth, np.maximum(life_s, _SHORTEST_S), np.ones(len(flows)))
+    window = Window(growth, np.maximum(life_s(flows), _SHORTEST_S), np.ones(len(flows)))
     rows = judge(
         flows,
         window,

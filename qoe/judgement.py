@@ -5,7 +5,8 @@ Every input has a fallback, and `mos_confidence` says how much of it was measure
 - Round trip: the flow's own (TCP, QUIC), else the mean of the same subscriber's other flows, else 50 ms.
 - Calls: loss, bursts and jitter from RTP; the codec from payload type, clock and size. Without RTP the loss
   is taken as 0 and the jitter from the gaps between packets.
-- Video: the player's chunks (`qoe.playback`); with fewer than two, the mean rate.
+- Video: the player's chunks (`qoe.playback`); with fewer than two, the mean rate, since the flow's
+  start if that is some time ago.
 - Games: cloud gaming is told from games played on the device by rate and packet size.
 - Web: pages made of all that the subscriber fetched (`qoe.playback.pages`), else the time of a small page,
   for no chunk means that every response was small.
@@ -77,10 +78,14 @@ RTT_ASSUMED_MS: Final = 50.0
 _GAP_JITTER_MAX_MS: Final = 30.0
 _RTP_HEADER_BYTES: Final = 12
 _NO_PAYLOAD_TYPE: Final = 255
-_CALL_MIN_BPS: Final = 4e3  # signalling and reports stay below
+_CALL_BPS: Final = 4e3  # signalling and reports stay below this,
+_CALL_PPS: Final = 8.0  # or, without RTP, below this
+_DYNAMIC_TYPE: Final = 96
+_PICTURE_CLOCK_HZ: Final = 90_000
 _PICTURE_PAYLOAD_BYTES: Final = 450
 _PICTURE_BPS: Final = 150e3
-_MEDIA_MIN_BPS: Final = 64e3  # a video flow below it, without a chunk, is control
+_MEDIA_BPS: Final = 64e3  # a video flow below it, without a chunk, is control
+_STEADY_S: Final = 20.0  # players fetch in bursts: the mean rate of so long is the bitrate they play
 _SMALL_PAGE_BYTES: Final = 20e3  # what does not make a chunk
 _SMALL_PAGE_BPS: Final = 1e6
 _LEAST_ACTIVITY: Final = 0.02
@@ -210,6 +215,13 @@ def _measure(rows: RecordArray, traffic: _Traffic) -> None:
     rows["queue_ms"] = np.where(seen, np.maximum(mean_ms - least_ms, 0.0), np.nan)
 
 
+def life_s(flows: RecordArray) -> FloatArray:
+    """Return the time from each flow's first packet to its last, never negative."""
+    first, last = flows["first_ns"], flows["last_ns"]
+    life_ns: FloatArray = (np.maximum(first, last) - first).astype(np.float64)
+    return life_ns / 1e9
+
+
 def _ratio(part: FloatArray, whole: FloatArray) -> FloatArray:
     """Divide, NaN where there is nothing to divide by."""
     result = np.full(np.shape(whole), np.nan)
@@ -255,38 +267,68 @@ def _gap_jitter_ms(traffic: _Traffic) -> FloatArray:
     return jitter_ms
 
 
-def _judge_call(case: _Case) -> None:
+class _Heard(NamedTuple):
+    """A call in the direction that the subscriber hears: down, or up if nothing comes down."""
+
+    has_rtp: BoolArray
+    payload_type: IntArray
+    clock_hz: IntArray
+    rate_bps: FloatArray  # this and the next three while active
+    packets_pps: FloatArray
+    payload_bps: FloatArray
+    frames_fps: FloatArray
+    payload_bytes: FloatArray  # a packet
+    jitter_ms: FloatArray
+    loss_ratio: FloatArray
+    burst_ratio: FloatArray
+
+
+def _hear(case: _Case) -> _Heard:
     rows, traffic = case.rows, case.traffic
-    received = traffic.grown("rtp_packets")
-    heard_up = (received[0] == 0) & (received[1] > 0)
+    received, packets = traffic.grown("rtp_packets"), traffic.grown("packets")
+    heard_up = ((received[0] == 0) & (received[1] > 0)) | (packets[0] == 0)
 
     def heard(pair: tuple[Any, Any]) -> Any:
         return np.where(heard_up, pair[1], pair[0])
 
-    has_rtp = heard(received) > 0
-    clock_hz, jitter_us = heard(traffic.field("rtp_clock_hz")), heard(traffic.field("rtp_jitter_us"))
+    has_rtp, clock_hz = heard(received) > 0, heard(traffic.field("rtp_clock_hz"))
     gap_ms = np.minimum(_gap_jitter_ms(traffic), _GAP_JITTER_MAX_MS)
-    jitter_ms = np.where(has_rtp & (clock_hz > 0), np.nan_to_num(jitter_us) / 1e3, gap_ms)
-    loss_ratio = np.nan_to_num(heard((rows["loss_down_ratio"], rows["loss_up_ratio"])))
+    rtp_ms = np.nan_to_num(heard(traffic.field("rtp_jitter_us"))) / 1e3
     lost, runs = heard(traffic.grown("rtp_lost")), heard(traffic.grown("rtp_loss_runs"))
-    burst_ratio = loss.burst_ratio(lost, runs, heard(received))
-    rate_bps = heard((rows["rate_down_bps"], rows["rate_up_bps"])) / rows["activity_ratio"]
-    packets = heard(traffic.grown("packets"))
-    payload_bytes = np.nan_to_num(_ratio(heard(traffic.grown("payload_bytes")), packets))
-    picture = (clock_hz == 90_000) | ((payload_bytes > _PICTURE_PAYLOAD_BYTES) & (rate_bps > _PICTURE_BPS))
-    payload_type = heard(traffic.field("rtp_payload_type"))
-    codec = guess_codec(payload_type, clock_hz, payload_bytes)
-    active_s = traffic.window.seconds * rows["activity_ratio"]
-    codec_bps = np.maximum(payload_bytes - _RTP_HEADER_BYTES, 1.0) * 8.0 * packets / active_s
-    fps = heard(traffic.grown("rtp_frames")) / active_s
-    fps = np.where((clock_hz == 90_000) & (fps >= 1.0), fps, app.VIDEO_CALL_FPS)
-    speech = app.speech_mos(codec, codec_bps, case.rtt_ms, jitter_ms, loss_ratio, burst_ratio=burst_ratio)
-    sight = app.video_call_mos(rate_bps, fps, case.rtt_ms, jitter_ms, loss_ratio)
-    rows["mos"] = np.where(rate_bps >= _CALL_MIN_BPS, np.where(picture, sight, speech), np.nan)
-    rows["model"] = np.where(picture, MosModel.VIDEO_CALL, app.speech_model(codec))
-    rows["codec"], rows["jitter_ms"], rows["burst_ratio"] = codec, jitter_ms, burst_ratio
-    told = np.where(payload_type < 35, 0.9, 0.7)  # static payload types name their codec
-    rows["mos_confidence"] = np.where(has_rtp, told, 0.35) * (0.5 + 0.5 * case.rtt_confidence)
+    payload, active_s = heard(traffic.grown("payload_bytes")), traffic.window.seconds * rows["activity_ratio"]
+    return _Heard(
+        has_rtp=has_rtp,
+        payload_type=heard(traffic.field("rtp_payload_type")),
+        clock_hz=clock_hz,
+        rate_bps=heard((rows["rate_down_bps"], rows["rate_up_bps"])) / rows["activity_ratio"],
+        packets_pps=heard(packets) / active_s,
+        payload_bps=8.0 * payload / active_s,
+        frames_fps=heard(traffic.grown("rtp_frames")) / active_s,
+        payload_bytes=np.nan_to_num(_ratio(payload, heard(packets))),
+        jitter_ms=np.where(has_rtp & (clock_hz > 0), rtp_ms, gap_ms),
+        loss_ratio=np.nan_to_num(heard((rows["loss_down_ratio"], rows["loss_up_ratio"]))),
+        burst_ratio=loss.burst_ratio(lost, runs, heard(received)),
+    )
+
+
+def _judge_call(case: _Case) -> None:
+    rows, call = case.rows, _hear(case)
+    is_large = (call.payload_bytes > _PICTURE_PAYLOAD_BYTES) & (call.rate_bps > _PICTURE_BPS)
+    has_picture = (call.clock_hz == _PICTURE_CLOCK_HZ) | is_large
+    codec = guess_codec(call.payload_type, call.clock_hz, call.payload_bytes)
+    codec_bps = np.maximum(call.payload_bps - 8.0 * _RTP_HEADER_BYTES * call.packets_pps, 8.0)
+    path = (case.rtt_ms, call.jitter_ms, call.loss_ratio)
+    speech = app.speech_mos(codec, codec_bps, *path, burst_ratio=call.burst_ratio)
+    counts_frames = (call.clock_hz == _PICTURE_CLOCK_HZ) & (call.frames_fps >= 1.0)
+    sight = app.video_call_mos(
+        call.rate_bps, np.where(counts_frames, call.frames_fps, app.VIDEO_CALL_FPS), *path
+    )
+    is_media = (call.rate_bps >= _CALL_BPS) & (call.has_rtp | (call.packets_pps >= _CALL_PPS))
+    rows["mos"] = np.where(is_media, np.where(has_picture, sight, speech), np.nan)
+    rows["model"] = np.where(has_picture, MosModel.VIDEO_CALL, app.speech_model(codec))
+    rows["codec"], rows["jitter_ms"], rows["burst_ratio"] = codec, call.jitter_ms, call.burst_ratio
+    told = np.where(call.payload_type < _DYNAMIC_TYPE, 0.9, 0.7)  # static payload types name their codec
+    rows["mos_confidence"] = np.where(call.has_rtp, told, 0.35) * (0.5 + 0.5 * case.rtt_confidence)
 
 
 def guess_codec(payload_type: Any, clock_hz: Any, payload_bytes: Any) -> IntArray:
@@ -307,7 +349,7 @@ def guess_codec(payload_type: Any, clock_hz: Any, payload_bytes: Any) -> IntArra
         Codec. Dynamic types go by their clock: 16 kHz is AMR-WB; 8 kHz is AMR below 60 bytes, else G.711;
         all else, Opus.
     """
-    dynamic = (payload_type >= 96) & (payload_type != _NO_PAYLOAD_TYPE)
+    dynamic = (payload_type >= _DYNAMIC_TYPE) & (payload_type != _NO_PAYLOAD_TYPE)
     small = payload_bytes - _RTP_HEADER_BYTES < 60.0
     return np.select(
         [
@@ -326,9 +368,13 @@ def guess_codec(payload_type: Any, clock_hz: Any, payload_bytes: Any) -> IntArra
 
 
 def _judge_video(case: _Case) -> None:
-    rows = case.rows
-    rows["mos"] = app.throughput_video_mos(rows["rate_down_bps"])
-    rows["mos"] = np.where(rows["rate_down_bps"] < _MEDIA_MIN_BPS, np.nan, rows["mos"])
+    rows, traffic = case.rows, case.traffic
+    alive_s = life_s(traffic.flows)
+    paced_bps = 8.0 * traffic.field("bytes")[0] / np.maximum(alive_s, _STEADY_S)
+    media_bps = np.where(alive_s > _STEADY_S, paced_bps, rows["rate_down_bps"])
+    plays = media_bps >= _MEDIA_BPS
+    rows["mos"] = np.where(plays, app.throughput_video_mos(media_bps), np.nan)
+    rows["media_bps"] = np.where(plays, media_bps, np.nan)
     rows["model"], rows["mos_confidence"] = MosModel.VIDEO_THROUGHPUT, 0.25
     for row in rows:
         viewing = case.viewings.get(int(row["flow_id"]))

@@ -36,6 +36,8 @@ _SCORED_S: Final = 60
 _BRIEF_PACKETS: Final = 4
 _BRIEF_NS: Final = 10_000_000_000
 """A web flow no longer than this that never paused is a fetch as a whole."""
+_TRICKLE_BPS: Final = 64e3
+"""A longer chunk that is slower than this is no fetch but a channel held open."""
 _PAGE_PAUSE_S: Final = 1.0
 """A new page begins with a request this long after the last response (the flows' ``n_idle`` counts such
 pauses too)."""
@@ -277,6 +279,9 @@ def pages(flows: RecordArray, subscriber: IntArray, chunks: RecordArray) -> Page
     used = np.zeros(len(chunks), np.bool_)
     if len(flows):
         used = (flows["flow_id"][place] == chunks["flow_id"]) & (is_web & ~brief)[place]
+        long_ns = np.maximum(chunks["last_ns"], chunks["request_ns"]) - chunks["request_ns"]
+        trickle_bps = 8e9 * chunks["bytes"].astype(np.float64) / np.maximum(long_ns, 1)
+        used &= (long_ns <= _BRIEF_NS) | (trickle_bps >= _TRICKLE_BPS)
     chunks, place = chunks[used], place[used]
     payload = flows["payload_bytes_forward"] + flows["payload_bytes_reverse"]
     by_owner = _join(

@@ -150,7 +150,11 @@ def test_call_without_rtp() -> None:
     assert smooth["mos_confidence"] < with_rtp["mos_confidence"] / 2
     call["iat_std_us_reverse"] = 200_000
     assert flow_mos(call)["mos"][0] < smooth["mos"]
-    assert np.isnan(flow_mos(make_flow(AppClass.VOIP, packets_forward=9, bytes_forward=900))["mos"][0])
+    signalling = make_flow(
+        AppClass.VOIP, packets_reverse=20, bytes_reverse=20_000, payload_bytes_reverse=19_000
+    )
+    assert flow_mos(signalling)["rate_down_bps"][0] == 16_000
+    assert np.isnan(flow_mos(signalling)["mos"][0])
 
 
 def test_video_call() -> None:
@@ -197,8 +201,19 @@ def test_video() -> None:
     assert guess["model"] == MosModel.VIDEO_THROUGHPUT
     assert guess["mos"] == pytest.approx(app.rung_mos()[3])
     assert guess["mos_confidence"] < row["mos_confidence"]
+    assert guess["media_bps"] == pytest.approx(5_100_000 * 8 / 40)
     flow["bytes_reverse"] = 100_000
     assert np.isnan(flow_mos(flow)["mos"][0])
+
+
+def test_video_in_bursts() -> None:
+    """A player without visible chunks fetches in bursts: what it plays is its mean, not a burst's rate."""
+    flow, tracker = make_flow(AppClass.VIDEO, 0.0, packets_reverse=1000, bytes_reverse=2_500_000), Tracker()
+    for k in range(1, 42):
+        snapshot = grown(flow, 1 + k // 20, k)[: k % 20 == 1]
+        rows = tracker.update(snapshot, NO_CHUNKS, START_NS / SECOND + k)
+    assert rows["rate_down_bps"][0] == pytest.approx(2.5e6 * 8 / 10)
+    assert rows["media_bps"][0] == pytest.approx(7.5e6 * 8 / 41)
 
 
 def test_games() -> None:

@@ -192,6 +192,9 @@ def test_pages() -> None:
     np.testing.assert_allclose(found.page_s, [np.mean(mine)] * 4 + [3.0, 4.0, 5.0])
     np.testing.assert_allclose(found.busy_s, [np.sum(mine)] * 4 + [3.0, 4.0, 5.0])
     np.testing.assert_allclose(found.page_bytes, [750 / 3] * 4 + [50, 60, 70])
+    trickle = make_chunks([(60.0, 90.0, 100_000)], 4)
+    with_trickle = pages(flows, np.array([0, 0, 0, 0, 1, -1, -1]), np.concatenate([chunks, trickle]))
+    np.testing.assert_allclose(with_trickle.page_s, found.page_s)
     flows["app_class"][:6] = AppClass.BULK
     np.testing.assert_allclose(pages(flows, np.full(7, -1), chunks).page_s, [np.nan] * 6 + [5.0])
 
