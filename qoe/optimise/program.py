@@ -172,4 +172,4 @@ def gap_ratio(value: float, bound: float, base: float) -> float:
     """(bound - value) / (bound - base), 0 where nothing can be gained over the base."""
     span = bound - base
     gap = (bound - value) / span if span > 0.0 else 0.0
-    return 0.0 if math.isnan(gap) else min(1.0, max(0.0, gap))
+    return float(0.0 if math.isnan(gap) else min(1.0, max(0.0, gap)))
