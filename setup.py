@@ -14,6 +14,7 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 NATIVE = Path("qoe_native")
+SOURCES = ("*.pyx", "*.pxd", "*.pxi", "*.h", "include/*.h")
 SANITIZE = os.environ.get("QOE_SANITIZE") == "1"
 
 SANITIZE_FLAGS = [
@@ -28,9 +29,7 @@ engine = Extension(
     "qoe_native.engine",
     sources=[str(NATIVE / "engine.pyx")],
     include_dirs=[str(NATIVE / "include"), str(NATIVE)],
-    depends=[
-        str(p) for pattern in ("*.pyx", "*.pxd", "*.pxi", "*.h", "include/*.h") for p in sorted(NATIVE.glob(pattern))
-    ],
+    depends=[str(path) for pattern in SOURCES for path in sorted(NATIVE.glob(pattern))],
     extra_compile_args=compile_args,
     extra_link_args=SANITIZE_FLAGS if SANITIZE else [],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
@@ -12,7 +13,6 @@ import numpy.typing as npt
 from qoe.errors import EngineError, ModelError
 from qoe.schema import CHUNK_DTYPE, DECISION_DTYPE, FLOW_DTYPE, VERDICT_DTYPE, Burst, RecordArray
 from qoe_native import engine as _native
-import itertools
 
 if TYPE_CHECKING:
     from qoe_native.engine import CaptureReader

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -15,3 +16,9 @@ try:
     import qoe_native.engine  # noqa: F401  (the check is that it can be imported)
 except ImportError as error:
     pytest.exit(f"the kernel is not built ({error}): pip install -e '.[test]'", returncode=4)
+
+# The same examples every time, so that a change fails for what it did; `--hypothesis-profile=explore`
+# looks for new ones. No deadline: a busy machine is not a bug.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.register_profile("explore", max_examples=1000, deadline=None)
+settings.load_profile("repeatable")

@@ -7,10 +7,10 @@ busy cell holds. They share no code with the kernel.
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import math
 import struct
 from dataclasses import dataclass, field
-import itertools
 
 
 @dataclass

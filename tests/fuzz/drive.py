@@ -35,7 +35,12 @@ def replay(capture: bytes, piece: int = 1 << 16) -> dict[str, int]:
     """
     reader = CaptureReader()
     engine = Engine(
-        max_flows=16, idle_timeout_s=0.5, active_timeout_s=5, seed=1, options=Option.TRACE_FEATURES, model=None
+        max_flows=16,
+        idle_timeout_s=0.5,
+        active_timeout_s=5,
+        seed=1,
+        options=Option.TRACE_FEATURES,
+        model=None,
     )
     at = flows = 0
     while (status := engine.consume(reader)) not in ("end", "error"):

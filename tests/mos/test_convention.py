@@ -167,7 +167,7 @@ CASES = [
     Case(
         monitors.asterisk_mes,
         {"rtt_s": (0, 2), "jitter": (0, 50), "jitter_std": (0, 10), "mean_lost": (0, 20)},
-        19.8,
+        19.7,
         90,
     ),
     Case(monitors.freeswitch_quality, {"n_received": (1, 1000), "n_flaws": (0, 1000)}, 0, 100),
