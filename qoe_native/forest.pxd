@@ -2,10 +2,10 @@
 #
 # A model file is little-endian: struct Header, then n_trees roots (uint32), nodes (struct Node) and
 # leaves (struct Leaf: a probability a class). All offsets are checked on load: a child lies behind its
-# parent, so every walk ends. qoe/train.py writes the same layout.
+# parent, so every walk ends. qoe/train/forest.py writes the same layout.
 from libc.math cimport powf
 from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy
 
 from qoe_native.abi cimport *
@@ -15,6 +15,8 @@ cdef enum:
     N_DECIDED = 6                  # classes 1 to 6 of enum qoe_class
     FORMAT_VERSION = 1
     MAX_NODES = 1 << 24
+    MAX_DEPTH = 64
+    N_WALKS = 8                    # trees walked side by side: their cache misses and compares overlap
 
 
 cdef struct Header:
@@ -29,9 +31,9 @@ cdef struct Header:
 
 
 cdef struct Node:
-    float threshold                # go left if feature <= threshold
+    float threshold                # go to child[0] if feature <= threshold
     int32_t feature                # -1: a leaf
-    uint32_t left, right           # node numbers; of a leaf, left is the leaf's number
+    uint32_t child[2]              # node numbers; of a leaf, child[0] is the leaf's number
 
 
 cdef struct Leaf:
@@ -44,6 +46,7 @@ cdef struct Forest:
     Node *nodes
     Leaf *leaves
     void *memory
+    uint32_t depth                 # steps after which every walk has ended
 
 
 cdef inline uint32_t crc32(const uint8_t *data, uint64_t n) noexcept nogil:
@@ -72,12 +75,47 @@ cdef inline bint forest_is_sound(const Forest *m) noexcept nogil:
     for i in range(m.header.n_nodes):
         node = &m.nodes[i]
         if node.feature < 0:
-            if node.left >= m.header.n_leaves:
+            if node.child[0] >= m.header.n_leaves:
                 return False
-        elif node.feature >= QOE_N_FEATURES or node.left <= i or node.right <= i \
-                or node.left >= m.header.n_nodes or node.right >= m.header.n_nodes:
+        elif node.feature >= QOE_N_FEATURES or node.child[0] <= i or node.child[1] <= i \
+                or node.child[0] >= m.header.n_nodes or node.child[1] >= m.header.n_nodes:
             return False
     return True
+
+
+cdef inline int find_depth(Forest *m) noexcept nogil:
+    # QOE_EMODEL when a walk is longer than MAX_DEPTH
+    cdef:
+        uint8_t *depth = <uint8_t *> calloc(m.header.n_nodes, 1)
+        uint32_t i, k
+        int code = QOE_OK
+    if depth == NULL:
+        return QOE_ENOMEM
+    m.depth = 0
+    for i in range(m.header.n_nodes):
+        if depth[i] > MAX_DEPTH:
+            code = QOE_EMODEL
+            break
+        if depth[i] > m.depth:
+            m.depth = depth[i]
+        if m.nodes[i].feature >= 0:
+            for k in range(2):
+                if depth[m.nodes[i].child[k]] <= depth[i]:
+                    depth[m.nodes[i].child[k]] = depth[i] + 1
+    free(depth)
+    return code
+
+
+cdef inline void close_leaves(Forest *m) noexcept nogil:
+    # A leaf becomes a node that leads to itself, its number in the threshold's place: a walk of the full
+    # depth then needs no branch.
+    cdef uint32_t i
+    for i in range(m.header.n_nodes):
+        if m.nodes[i].feature < 0:
+            memcpy(&m.nodes[i].threshold, &m.nodes[i].child[0], sizeof(uint32_t))
+            m.nodes[i].feature = 0
+            m.nodes[i].child[0] = i
+            m.nodes[i].child[1] = i
 
 
 cdef inline uint64_t body_bytes(const Header *h) noexcept nogil:
@@ -86,7 +124,9 @@ cdef inline uint64_t body_bytes(const Header *h) noexcept nogil:
 
 cdef inline int forest_load(Forest *m, const uint8_t *data, uint64_t n, uint32_t schema) noexcept nogil:
     # 0, QOE_EMODEL (not a model, damaged, or of another schema) or QOE_ENOMEM; copies what it needs
-    cdef uint8_t *body
+    cdef:
+        uint8_t *body
+        int code
     m.memory = NULL
     m.header.n_trees = 0
     if data == NULL:
@@ -112,33 +152,48 @@ cdef inline int forest_load(Forest *m, const uint8_t *data, uint64_t n, uint32_t
     m.roots = <uint32_t *> body
     m.nodes = <Node *> (body + 4 * <uint64_t> m.header.n_trees)
     m.leaves = <Leaf *> (body + 4 * <uint64_t> m.header.n_trees + sizeof(Node) * <uint64_t> m.header.n_nodes)
-    if not forest_is_sound(m):
+    code = find_depth(m) if forest_is_sound(m) else QOE_EMODEL
+    if code != QOE_OK:
         free(m.memory)
         m.memory = NULL
         m.header.n_trees = 0
-        return QOE_EMODEL
+        return code
+    close_leaves(m)
     return QOE_OK
+
+
+cdef inline void add_trees(const Forest *m, uint32_t first, uint32_t n, const float *features,
+                           float *out) noexcept nogil:
+    # the leaves of up to N_WALKS trees; without a branch on what a feature is
+    cdef:
+        uint32_t at[8]
+        uint32_t step, leaf
+        int i, j
+        const Node *node
+    for j in range(N_WALKS):
+        at[j] = m.roots[first + (<uint32_t> j if <uint32_t> j < n else n - 1)]
+    for step in range(m.depth):
+        for j in range(N_WALKS):
+            node = &m.nodes[at[j]]
+            at[j] = node.child[not features[node.feature] <= node.threshold]
+    for j in range(<int> n):
+        memcpy(&leaf, &m.nodes[at[j]].threshold, sizeof(uint32_t))
+        for i in range(N_DECIDED):
+            out[i] += m.leaves[leaf].probability[i]
 
 
 cdef inline void forest_predict(const Forest *m, const float *features, float *out) noexcept nogil:
     # calibrated probabilities of classes 1 to 6
     cdef:
-        uint32_t tree, at
-        const Node *node
-        const Leaf *leaf
+        uint32_t tree = 0, n
         float total = 0
         int i
     for i in range(N_DECIDED):
         out[i] = 0
-    for tree in range(m.header.n_trees):
-        at = m.roots[tree]
-        node = &m.nodes[at]
-        while node.feature >= 0:
-            at = node.left if features[node.feature] <= node.threshold else node.right
-            node = &m.nodes[at]
-        leaf = &m.leaves[node.left]
-        for i in range(N_DECIDED):
-            out[i] += leaf.probability[i]
+    while tree < m.header.n_trees:
+        n = m.header.n_trees - tree if m.header.n_trees - tree < N_WALKS else N_WALKS
+        add_trees(m, tree, n, features, out)
+        tree += n
     for i in range(N_DECIDED):
         out[i] = powf(out[i] / m.header.n_trees, m.header.sharpness) if out[i] > 0 else 0
         total += out[i]

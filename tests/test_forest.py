@@ -118,6 +118,21 @@ def test_a_loop_is_refused(child):
         Engine(max_flows=64, model=Forest(np.zeros(1, np.uint32), nodes, leaves).to_bytes(0.4, 1.0))
 
 
+@pytest.mark.parametrize(("n_inner", "refused"), [(64, False), (65, True)])
+def test_too_long_a_walk_is_refused(n_inner, refused):
+    """A decision takes at most 64 steps a tree."""
+    nodes = np.zeros(n_inner + 1, NODE_DTYPE)
+    nodes["left"] = nodes["right"] = np.arange(1, n_inner + 2)
+    nodes[-1] = (0, -1, 0, 0)
+    leaves = np.array([[0.25, 0.75, 0, 0, 0, 0]], np.float32)
+    model = Forest(np.zeros(1, np.uint32), nodes, leaves).to_bytes(0.4, 1.0)
+    if refused:
+        with pytest.raises(ModelError):
+            Engine(max_flows=64, model=model)
+    else:
+        np.testing.assert_allclose(kernel_predict(model, PROBES[:3])[:, 1], 0.75)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -0.5, 1.5])
 def test_a_leaf_that_is_no_probability_is_refused(value):
     """NaN, infinity and numbers outside 0 to 1 never enter a verdict."""

@@ -128,7 +128,7 @@ def train(
         describe_model(output.name, data, forest, recipe, min_confidence, sharpness),
         describe_training(known, material.dataset, material.generated) | {"weights": weigh.DESCRIPTION},
         {"split": SPLIT, "n_folds": len(np.unique(fold[fold >= 0])), **scores},
-        describe_making(f"qoe train CAPTURES LABELS -o {output.name} --seed {seed}", seed),
+        describe_making(_command(output, seed, min_confidence, n_scenes, max_folds), seed),
     )
     _write(output, data, card)
     return card
@@ -147,6 +147,15 @@ def validate(
     fold = make_folds(material.dataset, max_folds)
     scores, _ = cross_validate(material, fold, recipe or Recipe(), min_confidence, seed, progress)
     return scores | {"n_folds": len(np.unique(fold[fold >= 0]))}
+
+
+def _command(output: Path, seed: int, min_confidence: float, n_scenes: int, max_folds: int) -> str:
+    words = ["qoe train CAPTURES LABELS -o", output.name]
+    given = (("seed", seed, DEFAULT_SEED), ("min-confidence", min_confidence, MIN_CONFIDENCE))
+    for name, value, default in (*given, ("scenes", n_scenes, DEFAULT_SCENES), ("max-folds", max_folds, 0)):
+        if value != default:
+            words.append(f"--{name} {value}")
+    return " ".join(words)
 
 
 def _write(output: Path, data: bytes, card: Card) -> None:

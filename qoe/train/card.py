@@ -32,6 +32,8 @@ LIMITS: Final = (
     "The fewer the flows and applications of a class in `training`, the less its score says; generated flows "
     "stand in where real ones are few, and no score is taken on them.",
     "Labels come from deep inspection and file names, and are themselves wrong now and then.",
+    "The kernel's tables of port and framing hints were written with the collection known, so that "
+    "the score with hints is a little kinder than the one without.",
     "VPNs and tunnels that cannot be opened are one flow, whatever they carry.",
 )
 

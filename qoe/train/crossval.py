@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from qoe.schema import FloatArray, IntArray, Option
 from qoe.train import weigh
-from qoe.train.dataset import WHOLE, Dataset
+from qoe.train.dataset import PARTS, WHOLE, Dataset
 from qoe.train.forest import N_DECIDED, Forest, Recipe, grow
 from qoe.train.replay import Frames
-from qoe.train.score import Verdicts, fit_sharpness, report
+from qoe.train.score import Verdicts, fit_sharpness, macro_f1, report
 from qoe.train.split import SCORED_PACKETS, training_flows
 
 NO_HINTS = Option.NO_PORT_HINT | Option.NO_PROTOCOL_HINT
@@ -101,19 +101,24 @@ def cross_validate(
     scores : dict
         `without_hints` and `with_hints`, each with `flows_20` and `flows_5` (flows of so many packets or
         more; reports of `qoe.train.score.report`) and `macro_f1_by_app` (flows_20 with each application's
-        flows in a source weighing their square root together).
+        flows in a source weighing their square root together); `in_part`: macro-F1 of the likeliest class
+        for flows of which 20 packets or more were seen, in one direction or without the first packets.
     sharpness : float
         Fitted on all out-of-fold predictions: for the model that is trained on everything.
     """
     dataset = material.dataset
     last = last_decisions(dataset)
     raw = np.zeros((len(dataset.app), N_DECIDED))
+    parts = np.flatnonzero(dataset.last & (dataset.variant != WHOLE) & (dataset.seen >= SCORED_PACKETS))
+    likeliest = np.zeros(len(dataset.flow), np.int64)
     forests: dict[int, Forest] = {}
     numbers = np.unique(fold[fold >= 0]).tolist()
     for done, k in enumerate(numbers):
         held_out = fold == k
         forests[k] = train_forest(material, training_flows(dataset, held_out), recipe, seed)
         raw[held_out] = forests[k].predict(dataset.features[last[held_out]])
+        mine = parts[held_out[dataset.flow[parts]]]
+        likeliest[mine] = 1 + forests[k].predict(dataset.features[mine]).argmax(axis=1)
         progress(f"cross-validation: fold {done + 1} of {len(numbers)}")
     weight = _by_app(dataset)
 
@@ -125,12 +130,21 @@ def cross_validate(
         k: forest.to_bytes(min_confidence, sharpness((fold != k) & (fold >= 0)))
         for k, forest in forests.items()
     }
-    scores = {}
+    scores: dict[str, Any] = {"in_part": _score_parts(dataset, likeliest, parts[likeliest[parts] > 0])}
     for name, options in (("without_hints", NO_HINTS), ("with_hints", 0)):
         progress(f"cross-validation: verdicts {name.replace('_', ' ')}")
         verdicts = _verdicts(material, fold, models, options)
         scores[name] = _reports(verdicts, weight[fold >= 0])
     return scores, sharpness(fold >= 0)
+
+
+def _score_parts(dataset: Dataset, likeliest: IntArray, parts: IntArray) -> dict[str, Any]:
+    scores = {}
+    for variant, name in PARTS.items():
+        mine = parts[dataset.variant[parts] == variant]
+        truth = dataset.app_class[dataset.flow[mine]]
+        scores[name] = {"n_flows": len(mine), "macro_f1": macro_f1(truth, likeliest[mine])}
+    return scores
 
 
 def _reports(verdicts: Verdicts, weight: FloatArray) -> dict[str, Any]:

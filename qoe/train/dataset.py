@@ -16,6 +16,7 @@ WHOLE: Final = 0
 FORWARD_ONLY: Final = 1
 REVERSE_ONLY: Final = 2
 LATE: Final = 3
+PARTS: Final = {FORWARD_ONLY: "forward_only", REVERSE_ONLY: "reverse_only", LATE: "first_packets_missing"}
 _LATE_PACKETS: Final = (3, 60)
 
 TextArray = npt.NDArray[np.str_]

@@ -66,7 +66,7 @@ def report(verdicts: Verdicts, weight: FloatArray | None = None) -> dict[str, An
     w = np.ones(len(verdicts.truth)) if weight is None else weight
     decided = verdicts.said > 0
     right = verdicts.said == verdicts.truth
-    classes = {name: _class_scores(verdicts, w, c) for c, name in enumerate(CLASS_NAMES) if c}
+    classes = _all_classes(verdicts.truth, verdicts.said, w)
     confusion = np.zeros((7, 7), np.int64)
     np.add.at(confusion, (verdicts.truth, verdicts.said), 1)
     after = verdicts.decided_after[decided]
@@ -88,8 +88,16 @@ def report(verdicts: Verdicts, weight: FloatArray | None = None) -> dict[str, An
     }
 
 
-def _class_scores(verdicts: Verdicts, w: FloatArray, c: int) -> dict[str, Any]:
-    true, said = verdicts.truth == c, verdicts.said == c
+def macro_f1(truth: IntArray, said: IntArray) -> float:
+    """Mean F1 of the six classes; unknown counts as missed."""
+    return _round(np.mean([row["f1"] for row in _all_classes(truth, said, np.ones(len(truth))).values()]))
+
+
+def _all_classes(truth: IntArray, said: IntArray, w: FloatArray) -> dict[str, dict[str, Any]]:
+    return {name: _class_scores(truth == c, said == c, w) for c, name in enumerate(CLASS_NAMES) if c}
+
+
+def _class_scores(true: npt.NDArray[np.bool_], said: npt.NDArray[np.bool_], w: FloatArray) -> dict[str, Any]:
     hit, missed, wrong = (float(w[which].sum()) for which in (true & said, true & ~said, ~true & said))
     return {
         "n_flows": int(true.sum()),

@@ -31,7 +31,7 @@ def make_folds(dataset: Dataset, max_folds: int = 0) -> IntArray:
     ----------
     dataset : Dataset
     max_folds : int, optional
-        Keep only the folds with the most flows, so many; 0 keeps all.
+        Keep only so many folds, those that hold the largest shares of the classes' flows; 0 keeps all.
 
     Returns
     -------
@@ -50,10 +50,11 @@ def make_folds(dataset: Dataset, max_folds: int = 0) -> IntArray:
     for (source, app), n_flows in _cells(dataset, scored).items():
         if n_flows >= OWN_FOLD_FLOWS:
             name[(dataset.source == source) & (dataset.app == app)] = f"{source}\0{app}\0"
-    _, fold, n_of = np.unique(name.astype(str), return_inverse=True, return_counts=True)
+    fold = np.unique(name.astype(str), return_inverse=True)[1].astype(np.int64)
     if max_folds:
-        fold = np.where(np.isin(fold, np.argsort(-n_of, kind="stable")[:max_folds]), fold, -1)
-    return fold.astype(np.int64)
+        share = np.bincount(fold, 1 / np.bincount(dataset.app_class)[dataset.app_class])
+        fold = np.where(np.isin(fold, np.argsort(-share, kind="stable")[:max_folds]), fold, -1)
+    return fold
 
 
 def training_flows(dataset: Dataset, held_out: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:

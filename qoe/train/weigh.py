@@ -15,7 +15,7 @@ CLASS_EXPONENT: Final = 0.5
 PART_WEIGHT: Final = 0.3
 STAGES_A_FLOW: Final = 3
 PART_RATIO: Final = 0.12
-GENERATED_SHARE: Final = {1: 0.05, 2: 0.05, 3: 0.05, 4: 0.03, 5: 0.05}
+GENERATED_SHARE: Final = {1: 0.05, 2: 0.05, 3: 0.05, 4: 0.02, 5: 0.05}
 """Weight of generated flows by class, as a share of the real flows' total."""
 
 DESCRIPTION: Final = (
