@@ -2,7 +2,8 @@
 
 Cells are drawn by `qoe.tools.cells`: curves of 64 points of all four kinds, floors, tiers. `us_per_cell` of
 ``fast`` is the compiled solver on packed arrays, hulls built anew each time, ``cold`` without and ``warm``
-with a guess of the price 3 % off; ``solve`` is all of `qoe.optimise.solve`, from checking to explanation.
+with a guess of the price 3 % off. One cell is solved over and over, so its curves lie in the cache; a
+batch is read from memory. ``solve`` is all of `qoe.optimise.solve`, from checking to explanation.
 `objective_ratio` is what a solver gained over MOS 1 for all, relative to the fast path on the same cells.
 """
 
