@@ -175,6 +175,7 @@ def _rows(
             subscriber=subscriber,
             app_class=app_class,
             weight=float(weight[i]),
+            objective_weight=float(bearers["weight"][i] / bearers["weight"].mean()),
             share_before_ratio=_finite(bearers["share_observed"][i]),
             share_ratio=float(share[i]),
             rate_before_bps=float(bearers["rate_bps"][i]),

@@ -101,14 +101,14 @@ def test_answer_is_json_with_the_keys_of_the_contract() -> None:
     assert cell["status"] == "optimal"
     rows = cell["allocations"]
     assert [(r["subscriber"], r["class"]) for r in rows] == [("s1", "video"), ("s2", "voip")]
-    weight = np.array([r["weight"] for r in rows])
+    weight = np.array([r["objective_weight"] for r in rows])
     assert weight.mean() == pytest.approx(1.0)
     for key in ("mos_before", "mos_after"):
         assert cell[key] == pytest.approx(weight @ [r[key] for r in rows] / weight.sum())
     assert cell["mos_before"] <= cell["mos_bound"] >= cell["mos_after"]
     assert sum(r["share_ratio"] for r in rows) <= 1 + 1e-9
     assert rows[0]["rate_bps"] == pytest.approx(rows[0]["share_ratio"] * 4e7)
-    assert np.mean([r["scheduler_weight"] for r in rows]) == pytest.approx(1.0)
+    assert np.mean([r["weight"] for r in rows]) == pytest.approx(1.0)
     assert [p["subscriber"] for p in cell["shadow_price_floors"]] == ["s1"]
     assert {"mos", "allocations"} == set(cell["counterfactual_pf"])
 

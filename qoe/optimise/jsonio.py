@@ -179,7 +179,7 @@ def allocation_to_dict(allocation: Allocation) -> dict[str, Any]:
     -------
     dict
         Plain types; None in place of NaN. The cell's ``mos_before``, ``mos_after`` and ``mos_bound`` are
-        means weighted by ``weight``.
+        means weighted by ``objective_weight``; ``weight`` is the scheduler's, shares at mean 1.
     """
     a = allocation
     who = [{"subscriber": s, "class": c} for s, c in zip(a.subscriber, a.app_class, strict=True)]
@@ -210,8 +210,8 @@ def allocation_to_dict(allocation: Allocation) -> dict[str, Any]:
         "allocations": _rows(
             who,
             {
-                "weight": a.weight,
-                "scheduler_weight": a.scheduler_weight,
+                "weight": a.scheduler_weight,
+                "objective_weight": a.weight,
                 "share_ratio": a.share_ratio,
                 "rate_bps": a.rate_bps,
                 "mos_before": a.mos_before,

@@ -80,6 +80,9 @@ class AllocationRow(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     weight : float
         What a weighted scheduler would be set to; the mean over the cell's bearers is 1.
+    objective_weight : float
+        What one MOS of this bearer counts (tier, subscriber, class), mean 1: the cell's ``mos_before``,
+        ``mos_after`` and ``mos_bound`` are means weighted by it.
     share_before_ratio, share_ratio : float
         Fraction of the cell's capacity, observed and granted.
     rate_before_bps, rate_bps : float
@@ -93,6 +96,7 @@ class AllocationRow(msgspec.Struct, frozen=True, kw_only=True):
     subscriber: str
     app_class: str = msgspec.field(name="class")
     weight: float
+    objective_weight: float = 1.0
     share_before_ratio: float | None
     share_ratio: float
     rate_before_bps: float

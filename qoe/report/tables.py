@@ -214,7 +214,7 @@ def _answer(cell: dict[str, Any], bold: Style) -> Iterator[str]:
         (
             text.printable(a["subscriber"]),
             text.printable(a["class"]),
-            f"{a['scheduler_weight']:.2f}",
+            f"{a['weight']:.2f}",
             text.percent(a["share_ratio"]),
             text.si(a["rate_bps"], "bit/s"),
             text.mos(a["mos_before"]),
