@@ -15,14 +15,14 @@ CLASS_EXPONENT: Final = 0.5
 PART_WEIGHT: Final = 0.3
 STAGES_A_FLOW: Final = 3
 PART_RATIO: Final = 0.12
-GENERATED_SHARE: Final = {1: 0.05, 2: 0.05, 3: 0.05, 4: 0.02, 5: 0.05}
+GENERATED_SHARE: Final = {1: 0.1, 2: 0.05, 3: 0.05, 4: 0.015, 5: 0.05}
 """Weight of generated flows by class, as a share of the real flows' total."""
 
 DESCRIPTION: Final = (
     f"An application's n flows in a source weigh n^{APP_EXPONENT} together, a class the power "
     f"{CLASS_EXPONENT} of what that gives; a flow's decisions share its weight, with {PART_WEIGHT} for those "
     "on a part of the flow (one direction alone, or the first packets missing). Of a flow's staged decisions "
-    f"about {STAGES_A_FLOW} and the last are used. Generated flows weigh, as shares of the "
+    f"about {STAGES_A_FLOW} and the last are used, each with its weight. Generated flows weigh, as shares of the "
     f"real ones' total, {', '.join(f'{CLASS_NAMES[c]} {share}' for c, share in GENERATED_SHARE.items())}."
 )
 
@@ -60,7 +60,8 @@ def real(dataset: Dataset, flows: npt.NDArray[np.bool_], chosen: npt.NDArray[np.
     flow_weight *= np.where(total > 0, np.maximum(total, 1e-9) ** (CLASS_EXPONENT - 1.0), 0.0)[
         dataset.app_class
     ]
-    return _spread(dataset, flow_weight, chosen)
+    # shared out before some are left out: flows of very many decisions weigh less
+    return np.where(chosen, _spread(dataset, flow_weight, np.ones(len(chosen), bool)), 0.0)
 
 
 def generated(dataset: Dataset, chosen: npt.NDArray[np.bool_], total: float) -> FloatArray:
