@@ -22,8 +22,8 @@ DESCRIPTION: Final = (
     f"An application's n flows in a source weigh n^{APP_EXPONENT} together, a class the power "
     f"{CLASS_EXPONENT} of what that gives; a flow's decisions share its weight, with {PART_WEIGHT} for those "
     "on a part of the flow (one direction alone, or the first packets missing). Of a flow's staged decisions "
-    f"about {STAGES_A_FLOW} and the last are used, each with its weight. Generated flows weigh, as shares of the "
-    f"real ones' total, {', '.join(f'{CLASS_NAMES[c]} {share}' for c, share in GENERATED_SHARE.items())}."
+    f"about {STAGES_A_FLOW} and the last are used, each with its weight. Generated flows weigh, as shares of "
+    f"the real ones' total, {', '.join(f'{CLASS_NAMES[c]} {share}' for c, share in GENERATED_SHARE.items())}."
 )
 
 
