@@ -18,7 +18,7 @@ SOURCES = ("*.pyx", "*.pxd", "*.pxi", "*.h", "include/*.h")
 SANITIZE = os.environ.get("QOE_SANITIZE") == "1"
 
 SANITIZE_FLAGS = [
-    "-fsanitize=address,undefined",
+    "-fsanitize=address,undefined,float-cast-overflow",
     "-fno-sanitize-recover=undefined",
     "-fno-omit-frame-pointer",
 ]

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qoe.errors import EngineError, ModelError
-from qoe.schema import CHUNK_DTYPE, DECISION_DTYPE, FLOW_DTYPE, VERDICT_DTYPE, Burst, RecordArray
+from qoe.schema import CHUNK_DTYPE, DECISION_DTYPE, FLOW_DTYPE, VERDICT_DTYPE, Burst, Option, RecordArray
 from qoe_native import engine as _native
 
 if TYPE_CHECKING:
@@ -93,6 +93,10 @@ class Engine:
         model: str | Path | bytes | None = DEFAULT_MODEL,
         min_confidence: float = 0.0,
     ) -> None:
+        _check("max_flows", max_flows, 0, 2**30)
+        _check("seed", seed, 0, 2**64 - 1)
+        _check("min_confidence", min_confidence, 0, 1)
+        _check("options", options, 0, sum(Option))
         data = model if isinstance(model, bytes) else load_model(model)
         try:
             self._engine = _native.Engine(
@@ -104,13 +108,11 @@ class Engine:
                 min_confidence=min_confidence,
                 model=data,
             )
-        except (MemoryError, OverflowError) as error:
+        except MemoryError as error:
             raise EngineError(f"max_flows={max_flows}: {error}", -2) from None
-        except ValueError as error:
-            if "model" in str(error):
-                name = "model bytes" if isinstance(model, bytes) else model
-                raise ModelError(f"{name}: {error}; make one with 'qoe train'") from None
-            raise EngineError(f"max_flows={max_flows}: {error}") from None
+        except ValueError as error:  # the parameters are sound: it is the model
+            name = "model bytes" if isinstance(model, bytes) else model
+            raise ModelError(f"{name}: {error.args[-1]}; make one with 'qoe train'") from None
 
     @property
     def now_ns(self) -> int:
@@ -245,7 +247,12 @@ def addresses(flows: RecordArray) -> tuple[list[str], list[str]]:
 
 
 def _raw(records: RecordArray) -> npt.NDArray[np.uint8]:
-    return np.ascontiguousarray(records).view(np.uint8)
+    return np.require(records, requirements=["C", "A"]).view(np.uint8)
+
+
+def _check(name: str, value: float, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise EngineError(f"{name}={value}: give {low} to {high}")
 
 
 def _nanoseconds(name: str, seconds: float) -> int:

@@ -215,7 +215,6 @@ class Replay:
             )
         losses = (
             (counters["flows_evicted"], "flows ended early for want of room: give a larger --max-flows"),
-            (counters["flows_dropped"], "packets found no room for their flow: give a larger --max-flows"),
             (counters["exports_lost"], "ended flows were lost before they could be counted"),
             (self._table.n_refused, "flows are of more subscribers than are followed, and nobody's here"),
             (self._tracker.n_dropped, "flows were not judged: too many at once"),

@@ -54,8 +54,25 @@ cdef extern from "qoe.h" nogil:
         QOE_PKT_FLOW
         QOE_PKT_NOT_IP
         QOE_PKT_TRUNCATED
+        QOE_PKT_BAD_LINK
+        QOE_PKT_BAD_TUNNEL
+        QOE_PKT_BAD_IPV4
+        QOE_PKT_BAD_IPV6
+        QOE_PKT_TOO_DEEP
         QOE_PKT_LINK_TYPE
         QOE_PKT_N_STATUS
+        QOE_T_VLAN
+        QOE_T_QINQ
+        QOE_T_MPLS
+        QOE_T_EOMPLS
+        QOE_T_PPPOE
+        QOE_T_GRE
+        QOE_T_IPIP
+        QOE_T_6IN4
+        QOE_T_VXLAN
+        QOE_T_GENEVE
+        QOE_T_GTPU
+        QOE_T_AH
         QOE_T_FRAGMENT
 
     struct qoe_packet:
@@ -131,5 +148,5 @@ cdef extern from "qoe.h" nogil:
         uint64_t by_status[9]
         uint64_t zero_length, fragments, fragments_unmatched
         uint64_t flows_created, flows_idle, flows_active_timeout, flows_evicted, flows_flushed
-        uint64_t flows_dropped, exports_lost, extensions_full, chunks_lost, decisions_lost
+        uint64_t exports_lost, extensions_full, chunks_lost, decisions_lost
         uint64_t clock_back, decisions

@@ -1,7 +1,7 @@
 # How Python calls the engine: buffers in, buffers out, the GIL released. qoe/flows.py gives them dtypes.
 
 cdef enum:
-    EXPORT_AT = 8192               # ended flows that make consume() hand back, so that none is lost
+    EXPORT_AT = 8192               # ended flows that make consume() hand back; fewer in a small table
 
 
 cdef struct PackedPacket:          # PACKET_DTYPE of qoe/schema.py
@@ -25,6 +25,7 @@ STATUS_NAMES = (
 
 cdef class Engine:
     cdef qoe_engine *engine
+    cdef bint busy                 # a thread is inside without the GIL
 
     def __cinit__(self, *, uint32_t max_flows=0, uint32_t max_extensions=0, uint32_t max_fragments=0,
                   uint32_t max_chunks=0, uint32_t max_decisions=0, uint64_t idle_timeout_ns=0,
@@ -52,10 +53,16 @@ cdef class Engine:
         if code == QOE_ENOMEM:
             raise MemoryError(qoe_strerror(code).decode())
         if code < 0:
-            raise ValueError(qoe_strerror(code).decode())
+            raise ValueError(code, qoe_strerror(code).decode())
 
     def __dealloc__(self):
         qoe_engine_destroy(self.engine)
+
+    cdef int enter(self) except -1:
+        if self.busy:
+            raise RuntimeError("another thread is using this engine: give each thread one of its own")
+        self.busy = True
+        return 0
 
     @property
     def now_ns(self):
@@ -75,8 +82,8 @@ cdef class Engine:
             const PackedPacket *given
             qoe_packet *burst
             qoe_verdict *verdicts = NULL
-        if packets.shape[0] % sizeof(PackedPacket):
-            raise ValueError("packets: not a whole number of PACKET_DTYPE records")
+        if packets.shape[0] % sizeof(PackedPacket) or (n and <size_t> &packets[0] % 8):
+            raise ValueError("packets: not a whole number of aligned PACKET_DTYPE records")
         if out is not None:
             if <uint64_t> out.shape[0] != n * sizeof(qoe_verdict):
                 raise ValueError(f"out: {out.shape[0]} bytes, {n * sizeof(qoe_verdict)} needed for {n} verdicts")
@@ -99,8 +106,10 @@ cdef class Engine:
             burst[i].ts_ns = given[i].ts_ns
             burst[i].link_type = given[i].link_type
             burst[i].cell_hint = given[i].cell_hint
+        self.enter()
         with nogil:
             qoe_engine_process_burst(self.engine, burst, n, verdicts)
+        self.busy = False
         free(burst)
         return n
 
@@ -110,6 +119,9 @@ cdef class Engine:
             uint32_t n
             int status
             bint tracing = self.engine.config.options & QOE_TRACE_FEATURES
+            # a burst ends fewer flows than the spare half that stays
+            uint32_t export_at = min(EXPORT_AT, (self.engine.table.n_records - self.engine.table.max_flows) // 2)
+        self.enter()
         with nogil:
             while True:
                 n = capture_next(&reader.state, burst, BURST, until_ns)
@@ -118,11 +130,12 @@ cdef class Engine:
                     take_burst(self.engine, burst, n, NULL)
                 if status != CAPTURE_READY:
                     break
-                if self.engine.table.n_ended >= EXPORT_AT:
+                if self.engine.table.n_ended >= export_at:
                     break
                 if tracing and self.engine.decision_head - self.engine.decision_tail \
                         > self.engine.config.max_decisions // 2:
                     break
+        self.busy = False
         if status == CAPTURE_READY:
             return "export"
         if status == CAPTURE_MORE:
@@ -135,28 +148,36 @@ cdef class Engine:
         cdef int n = 0
         cdef uint32_t capacity = out.shape[0] // sizeof(qoe_flow)
         if capacity:
+            self.enter()
             with nogil:
                 n = qoe_engine_snapshot(self.engine, <qoe_flow *> &out[0], capacity, since_ns, &cursor)
+            self.busy = False
         return n, cursor
 
     def export(self, unsigned char[::1] out):
         cdef int n = 0
         cdef uint32_t capacity = out.shape[0] // sizeof(qoe_flow)
         if capacity:
+            self.enter()
             with nogil:
                 n = qoe_engine_export(self.engine, <qoe_flow *> &out[0], capacity)
+            self.busy = False
         return n
 
     def advance(self, uint64_t now_ns):
         cdef int n
+        self.enter()
         with nogil:
             n = qoe_engine_advance(self.engine, now_ns)
+        self.busy = False
         return n
 
     def flush(self, uint32_t n):
         cdef int ended
+        self.enter()
         with nogil:
             ended = qoe_engine_flush(self.engine, n)
+        self.busy = False
         return ended
 
     def chunks(self, unsigned char[::1] out):
@@ -193,8 +214,7 @@ cdef class Engine:
         named.update(
             zero_length=c.zero_length, fragments=c.fragments, fragments_unmatched=c.fragments_unmatched,
             flows_created=c.flows_created, flows_idle=c.flows_idle, flows_active_timeout=c.flows_active_timeout,
-            flows_evicted=c.flows_evicted, flows_flushed=c.flows_flushed, flows_dropped=c.flows_dropped,
-            exports_lost=c.exports_lost, extensions_full=c.extensions_full, chunks_lost=c.chunks_lost,
+            flows_evicted=c.flows_evicted, flows_flushed=c.flows_flushed, exports_lost=c.exports_lost, extensions_full=c.extensions_full, chunks_lost=c.chunks_lost,
             decisions_lost=c.decisions_lost, clock_back=c.clock_back, decisions=c.decisions,
         )
         return named

@@ -71,7 +71,8 @@ cdef public int qoe_engine_create(qoe_engine **out, const qoe_config *config) no
         return QOE_EVERSION
     if config.max_flows > MAX_FLOWS or config.max_extensions > MAX_FLOWS or config.max_fragments > MAX_FLOWS \
             or config.max_chunks > MAX_FLOWS or config.max_decisions > MAX_FLOWS \
-            or not isfinite(config.min_confidence):
+            or not 0 <= config.min_confidence <= 1 \
+            or config.options & ~<uint32_t> (QOE_NO_PORT_HINT | QOE_NO_PROTOCOL_HINT | QOE_TRACE_FEATURES):
         return QOE_EINVAL
     e = <qoe_engine *> calloc(1, sizeof(qoe_engine))
     if e == NULL:
@@ -221,8 +222,10 @@ cdef public int qoe_engine_counters(const qoe_engine *engine, qoe_counters *out)
 cdef inline uint32_t weight_slot(const qoe_engine *e, uint32_t bearer) noexcept nogil:
     # where a bearer's weight is, or the empty slot where it would be
     cdef uint32_t slot = <uint32_t> (qoe_mum(bearer + 1, 0x9E3779B97F4A7C15ULL)) & e.weight_mask
-    while e.weights[slot] != 0 and <uint32_t> (e.weights[slot] >> 32) != bearer + 1:
+    cdef uint64_t entry = read_word(&e.weights[slot])
+    while entry != 0 and <uint32_t> (entry >> 32) != bearer + 1:
         slot = (slot + 1) & e.weight_mask
+        entry = read_word(&e.weights[slot])
     return slot
 
 
@@ -230,20 +233,20 @@ cdef public int qoe_engine_set_weights(qoe_engine *engine, const uint32_t *beare
                                        uint32_t n) noexcept nogil:
     # One aligned 8-byte store a bearer: a reader sees the old weight or the new one, nothing between.
     cdef:
-        uint32_t i, slot, bits
+        uint32_t i, slot, bits, n_new = 0
     if engine == NULL or ((bearer == NULL or weight == NULL) and n):
         return QOE_EINVAL
     for i in range(n):
         if bearer[i] == 0xFFFFFFFFU or not isfinite(weight[i]) or weight[i] < 0:
             return QOE_EINVAL
+        n_new += engine.weights[weight_slot(engine, bearer[i])] == 0
+    if engine.n_weights + n_new > N_WEIGHTS // 2:
+        return QOE_ENOMEM                         # nothing is set: half a decision is worse than none
     for i in range(n):
         slot = weight_slot(engine, bearer[i])
-        if engine.weights[slot] == 0:
-            if engine.n_weights >= N_WEIGHTS // 2:
-                return QOE_ENOMEM
-            engine.n_weights += 1
+        engine.n_weights += engine.weights[slot] == 0
         memcpy(&bits, &weight[i], 4)
-        engine.weights[slot] = <uint64_t> (bearer[i] + 1) << 32 | bits
+        write_word(&engine.weights[slot], <uint64_t> (bearer[i] + 1) << 32 | bits)
     return <int> n
 
 
@@ -255,7 +258,7 @@ cdef public float qoe_engine_get_weight(const qoe_engine *engine, uint32_t beare
         float weight
     if engine == NULL or bearer == 0xFFFFFFFFU:
         return 1
-    entry = engine.weights[weight_slot(engine, bearer)]
+    entry = read_word(&engine.weights[weight_slot(engine, bearer)])
     if entry == 0:
         return 1
     bits = <uint32_t> entry

@@ -18,7 +18,8 @@ from qoe_native.headers cimport decode
 from qoe_native.intrin cimport be32, prefetch
 from qoe_native.layers cimport FIRST_PIECE, LATER_PIECE, FragmentKey, Headers
 from qoe_native.media cimport (
-    N_INSPECT, SYN, TCP, UDP, chunk_packet, close_chunk, is_rtp, rtp_packet, tcp_packet, tcp_signal, udp_signal,
+    ACK, N_INSPECT, SYN, TCP, UDP, chunk_packet, close_chunk, is_dns, is_rtp, rtp_packet, speaks_first,
+    tcp_packet, tcp_signal, udp_signal,
 )
 
 
@@ -30,6 +31,8 @@ cdef extern from "host.h" nogil:
     void *qoe_map(uint64_t n_bytes)
     void qoe_unmap(void *p, uint64_t n_bytes)
     uint64_t qoe_random_seed()
+    uint64_t read_word "qoe_read_word"(const uint64_t *p)
+    void write_word "qoe_write_word"(uint64_t *p, uint64_t v)
     const uint8_t *qoe_isolate(const uint8_t *data, uint32_t n)
     void qoe_release(const uint8_t *data)
     int address_text "qoe_address_text"(const uint8_t *address, int version, char *out)

@@ -6,7 +6,7 @@ from libc.string cimport memcpy, memset
 from qoe_native.abi cimport *
 from qoe_native.features cimport iat_mean_ms, iat_std_ms, size_std
 from qoe_native.flowtable cimport (
-    Extension, Flow, IS_IPV6, NONE, RECORD_LIVE, RtpState, Table, TcpState, last_seen,
+    Extension, Flow, IS_IPV6, KEPT_FLAGS, NONE, RECORD_LIVE, RtpState, Table, TcpState, last_seen,
 )
 from qoe_native.media cimport RTP_NO_TYPE, TCP, UDP, rtp_lost
 
@@ -31,8 +31,8 @@ cdef inline void export_tcp(const TcpState *s, qoe_flow *out) noexcept nogil:
 cdef inline void export_rtp(const RtpState *r, qoe_flow *out) noexcept nogil:
     if r[0].confirmed:
         out.rtp_ssrc_forward = r[0].ssrc
-        out.rtp_packets_forward = r[0].received
-        out.rtp_lost_forward = rtp_lost(&r[0])
+        out.rtp_packets_forward = r[0].received_before + r[0].received
+        out.rtp_lost_forward = r[0].lost_before + rtp_lost(&r[0])
         out.rtp_loss_runs_forward = r[0].loss_runs
         out.rtp_reordered_forward = r[0].reordered
         out.rtp_jitter_us_forward = r[0].jitter_us
@@ -41,8 +41,8 @@ cdef inline void export_rtp(const RtpState *r, qoe_flow *out) noexcept nogil:
         out.rtp_payload_type_forward = r[0].payload_type
     if r[1].confirmed:
         out.rtp_ssrc_reverse = r[1].ssrc
-        out.rtp_packets_reverse = r[1].received
-        out.rtp_lost_reverse = rtp_lost(&r[1])
+        out.rtp_packets_reverse = r[1].received_before + r[1].received
+        out.rtp_lost_reverse = r[1].lost_before + rtp_lost(&r[1])
         out.rtp_loss_runs_reverse = r[1].loss_runs
         out.rtp_reordered_reverse = r[1].reordered
         out.rtp_jitter_us_reverse = r[1].jitter_us
@@ -73,9 +73,8 @@ cdef inline void export_extension(const Flow *f, const Extension *x, qoe_flow *o
         variance = x.chunk_sq / x.n_chunks - mean * mean
         out.chunk_bytes_mean = <float> mean
         out.chunk_bytes_std = <float> sqrt(variance) if variance > 0 else 0
-    if x.n_chunks > 1:
-        out.chunk_gap_mean_s = <float> ((<double> x.last_chunk_ns - <double> x.first_chunk_ns) * 1e-9
-                                        / (x.n_chunks - 1))
+    if x.n_chunks > 1 and x.last_chunk_ns > x.first_chunk_ns:
+        out.chunk_gap_mean_s = <float> (<double> (x.last_chunk_ns - x.first_chunk_ns) * 1e-9 / (x.n_chunks - 1))
     if f.protocol == TCP:
         export_tcp(&x.state.tcp, out)
     elif f.protocol == UDP:
@@ -105,7 +104,7 @@ cdef inline void export_flow(const Table *t, const Flow *f, qoe_flow *out) noexc
     out.app_class = f.verdict & 15
     out.state = f.verdict >> 4
     out.end_reason = f.life >> 4
-    out.flags = f.flags & (QOE_MID_FLOW | QOE_CLOCK_BACK | QOE_NO_EXTENSION)
+    out.flags = f.flags & KEPT_FLAGS
     if f.packets[1] == 0:
         out.flags |= QOE_ONE_WAY
     out.signals = f.signals

@@ -22,6 +22,8 @@ cdef enum:
     RECORD_LIVE = 1
     RECORD_ENDED = 2           # waits for export
     IS_IPV6 = 128              # Flow.flags, beside enum qoe_flow_flag
+    SERVER_FIRST = 64          # Flow.flags: the side that answers requests sent the first packet
+    KEPT_FLAGS = 15            # Flow.flags that are enum qoe_flow_flag
     EVICT_PROBES = 16          # candidates looked at to evict one
     EVICT_MOST_PROBES = 256    # at most, while none of them is a short flow
     EVICT_MEDIA_FACTOR = 16    # a decided media flow counts as this much less idle
@@ -44,8 +46,8 @@ cdef struct Flow:
     uint32_t next_decision
     uint32_t extension
     # line 2: moments and histograms
-    float size_sq[2]           # sum of squared payload bytes
-    float iat_sq[2]            # sum of squared inter-arrival times, ms^2
+    float size_m2[2]           # sum of squared deviations from the mean (Welford): payload bytes
+    float iat_m2[2]            # the same of inter-arrival times, ms^2
     float iat_max[2]           # ms
     uint16_t size_hist[2][6]
     uint16_t gap_hist[8]
@@ -65,23 +67,28 @@ cdef struct Flow:
 cdef struct TcpState:
     uint64_t pending_ns[2]     # when the segment that ends at pending_seq was sent; 0 = none
     uint64_t rtt_sum_us[2]
-    uint64_t syn_ack_ns
+    uint64_t syn_ack_ns        # 0: not seen; 1: seen twice, so that it times nothing (Karn)
+    uint64_t hole_ns[2]        # when a segment last left a hole before it; 0 = never
     uint32_t pending_seq[2]
+    uint32_t syn_seq[2]        # sequence number of the SYN that began it
     uint32_t n_rtt[2]
     uint32_t rtt_min_us[2]
     uint32_t retransmissions[2]
     uint32_t out_of_order[2]
     uint16_t zero_windows[2]
     uint8_t has_seq[2]
-    uint8_t hole[2]
 
 
 cdef struct RtpState:          # one direction's dominant source (RFC 3550 appendix A.1, A.3, A.8)
     uint64_t arrival_ns, first_ns
+    uint64_t window            # bit d: the packet d before the newest came
     uint32_t ssrc, timestamp, first_timestamp, clock_hz
-    uint32_t extended_max, extended_base, received, loss_runs, reordered, frames
+    uint32_t extended_max, extended_base, received
+    uint32_t received_before, lost_before          # of the sources and restarts before this one
+    uint32_t loss_runs, reordered, frames
     float jitter_us
-    uint8_t payload_type, probation, confirmed, strangers
+    uint16_t bad_sequence      # what would follow a packet far off; believed when it comes
+    uint8_t has_bad, payload_type, probation, confirmed, strangers
 
 
 cdef union Transport:
@@ -265,7 +272,9 @@ cdef inline uint64_t last_seen(const Flow *f) noexcept nogil:
 cdef inline double evictability(const Flow *f, uint64_t now_ns) noexcept nogil:
     # seconds idle, by a class-aware measure: a flood of one-packet flows pushes out itself, not the
     # calls and films beside it
-    cdef double idle_s = <double> (now_ns - last_seen(f)) * 1e-9 if now_ns > last_seen(f) else 0.0
+    cdef:
+        uint64_t last = last_seen(f)
+        double idle_s = <double> (now_ns - last if now_ns > last else last - now_ns) * 1e-9
     if f.packets[0] + f.packets[1] <= 2:
         return idle_s + EVICT_SHORT_S
     return idle_s / EVICT_MEDIA_FACTOR if QOE_VIDEO <= f.verdict & 15 <= QOE_GAMING else idle_s

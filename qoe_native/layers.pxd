@@ -7,13 +7,12 @@ next, or an enum qoe_packet_status when there is none. The walk over them is in 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memset
 
-cdef extern from "qoe.h" nogil:
-    enum:
-        QOE_PKT_FLOW, QOE_PKT_NOT_IP, QOE_PKT_TRUNCATED, QOE_PKT_BAD_LINK, QOE_PKT_BAD_TUNNEL
-        QOE_PKT_BAD_IPV4, QOE_PKT_BAD_IPV6, QOE_PKT_TOO_DEEP, QOE_PKT_LINK_TYPE
-    enum:
-        QOE_T_VLAN, QOE_T_QINQ, QOE_T_MPLS, QOE_T_EOMPLS, QOE_T_PPPOE, QOE_T_GRE, QOE_T_IPIP, QOE_T_6IN4
-        QOE_T_VXLAN, QOE_T_GENEVE, QOE_T_GTPU, QOE_T_AH, QOE_T_FRAGMENT
+from qoe_native.abi cimport (
+    QOE_PKT_BAD_IPV4, QOE_PKT_BAD_IPV6, QOE_PKT_BAD_LINK, QOE_PKT_BAD_TUNNEL, QOE_PKT_FLOW, QOE_PKT_LINK_TYPE,
+    QOE_PKT_NOT_IP, QOE_PKT_TOO_DEEP, QOE_PKT_TRUNCATED,
+    QOE_T_6IN4, QOE_T_AH, QOE_T_EOMPLS, QOE_T_FRAGMENT, QOE_T_GENEVE, QOE_T_GRE, QOE_T_GTPU, QOE_T_IPIP,
+    QOE_T_MPLS, QOE_T_PPPOE, QOE_T_QINQ, QOE_T_VLAN, QOE_T_VXLAN,
+)
 
 cdef enum PieceOf:              # what Headers.fragment holds
     WHOLE = 0

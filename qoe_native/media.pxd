@@ -5,7 +5,7 @@ from libc.math cimport fabs
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from qoe_native.abi cimport *
-from qoe_native.flowtable cimport Extension, Flow, RtpState, TcpState, NONE
+from qoe_native.flowtable cimport Extension, Flow, NONE, RtpState, SERVER_FIRST, TcpState
 from qoe_native.intrin cimport be16, be32
 from qoe_native.layers cimport Headers
 
@@ -18,12 +18,15 @@ cdef enum:
     RST = 4
     ACK = 16
     RTP_PROBATION = 3              # packets in sequence before a source is believed
-    RTP_STRANGERS = 16             # packets of another source before it takes over
+    RTP_STRANGERS = 4              # packets of others in a row that end a candidate
+    RTP_SILENCE_NS = 2000000000    # of a source, after which another takes its place
     RTP_MAX_JUMP = 3000            # RFC 3550 appendix A.1, MAX_DROPOUT
+    RTP_MAX_LATE = 100             # the same, MAX_MISORDER
     RTP_NO_TYPE = 255
     CLOCK_FROM_S = 1               # of an RTP stream from which its timestamp clock is guessed,
     CLOCK_UNTIL_S = 30             # and until when the guess may change
     REORDER_NS = 3000000           # a late segment this soon after a hole is reordering, not retransmission
+    TCP_MAX_JUMP = 1 << 24         # bytes; a segment farther off starts the count anew
     CHUNK_MIN_BYTES = 20000        # a response smaller than this is no chunk
     TCP_REQUEST_BYTES = 80         # smaller uplink payloads are acknowledgements of HTTP/2 or TLS
     UDP_REQUEST_BYTES = 300        # QUIC: smaller ones are acknowledgement frames
@@ -64,9 +67,17 @@ cdef inline uint8_t udp_signal(const Headers *h) noexcept nogil:
         return QOE_SAW_DTLS
     if p[0] & 0xC0 == 0xC0 and is_quic_version(be32(p + 1)):
         return QOE_SAW_QUIC
-    if n >= 12 and (h.src_port == 53 or h.dst_port == 53 or h.src_port == 5353 or h.dst_port == 5353):
-        return QOE_SAW_DNS
     return 0
+
+
+cdef inline bint is_dns(const Headers *h) noexcept nogil:
+    # RFC 1035 section 4.1.1, by the message alone: a known operation, a few records, a label that fits
+    cdef const uint8_t *p = h.payload
+    if h.payload_captured < 13 or p[2] >> 3 & 15 not in (0, 4, 5):
+        return False
+    if be16(p + 4) > 4 or be16(p + 6) > 64 or be16(p + 8) > 64 or be16(p + 10) > 64:
+        return False
+    return be16(p + 4) + be16(p + 6) > 0 and p[12] < 64 and 13 + <uint32_t> p[12] <= h.payload_len
 
 
 cdef inline uint8_t tcp_signal(const Headers *h) noexcept nogil:
@@ -110,25 +121,41 @@ cdef inline uint32_t nearest_clock_hz(double measured) noexcept nogil:
     return 0
 
 
-cdef inline void rtp_start(RtpState *r, const Headers *h, uint64_t ts_ns) noexcept nogil:
-    cdef uint8_t kind = h.payload[1] & 127
+cdef inline uint32_t rtp_lost(const RtpState *r) noexcept nogil:
+    cdef uint32_t expected = r.extended_max - r.extended_base + 1
+    return expected - r.received if expected > r.received else 0
+
+
+cdef inline void rtp_begin(RtpState *r, const Headers *h, uint64_t ts_ns) noexcept nogil:
+    # counts from this packet on; what was counted before stands
     r.ssrc = be32(h.payload + 8)
-    r.payload_type = kind
-    r.clock_hz = static_clock_hz(kind)
+    r.payload_type = h.payload[1] & 127
+    r.clock_hz = static_clock_hz(r.payload_type)
     r.extended_base = be16(h.payload + 2)
     r.extended_max = r.extended_base
+    r.window = 0xFFFFFFFFFFFFFFFFULL
     r.timestamp = be32(h.payload + 4)
     r.first_timestamp = r.timestamp
     r.arrival_ns = ts_ns
     r.first_ns = ts_ns
     r.received = 1
-    r.frames = 1
-    r.probation = RTP_PROBATION - 1
-    r.confirmed = 0
+    r.frames += 1
+    r.has_bad = 0
     r.strangers = 0
-    r.loss_runs = 0
-    r.reordered = 0
     r.jitter_us = 0
+
+
+cdef inline void rtp_candidate(RtpState *r, const Headers *h, uint64_t ts_ns) noexcept nogil:
+    r.frames = 0
+    r.probation = RTP_PROBATION - 1
+    rtp_begin(r, h, ts_ns)
+
+
+cdef inline void rtp_change(RtpState *r, const Headers *h, uint64_t ts_ns) noexcept nogil:
+    # another source, or a restart of this one
+    r.lost_before += rtp_lost(r)
+    r.received_before += r.received
+    rtp_begin(r, h, ts_ns)
 
 
 cdef inline void guess_clock(RtpState *r, uint32_t timestamp, uint64_t ts_ns) noexcept nogil:
@@ -161,24 +188,61 @@ cdef inline void rtp_clock(RtpState *r, const Headers *h, uint64_t ts_ns) noexce
     r.arrival_ns = ts_ns
 
 
+cdef inline void rtp_stranger(RtpState *r, const Headers *h, uint64_t ts_ns) noexcept nogil:
+    # One flow can carry several sources (RFC 8843): the first to be believed is measured until it falls
+    # silent.
+    r.strangers += r.strangers < 255
+    if not r.confirmed:
+        if r.strangers >= RTP_STRANGERS:
+            rtp_candidate(r, h, ts_ns)
+    elif ts_ns > r.arrival_ns and ts_ns - r.arrival_ns > RTP_SILENCE_NS:
+        rtp_change(r, h, ts_ns)
+
+
+cdef inline void rtp_late(RtpState *r, uint32_t back) noexcept nogil:
+    # `back` before the newest: a duplicate, or it fills (part of) a run of losses
+    cdef bint older, newer
+    if back < 63:
+        if r.window >> back & 1:
+            return
+        older = r.window >> (back + 1) & 1
+        newer = r.window >> (back - 1) & 1
+        if older and newer and r.loss_runs:
+            r.loss_runs -= 1
+        elif not older and not newer:
+            r.loss_runs += 1
+        r.window |= 1ULL << back
+    if back > r.extended_max - r.extended_base:
+        r.extended_base = r.extended_max - back
+    r.reordered += 1
+    r.received += 1
+
+
+cdef inline void rtp_far(RtpState *r, const Headers *h, uint32_t sequence, uint64_t ts_ns) noexcept nogil:
+    # far from what was expected: believed when its successor comes (RFC 3550 appendix A.1, bad_seq)
+    if r.has_bad and sequence == r.bad_sequence:
+        rtp_change(r, h, ts_ns)
+        return
+    r.has_bad = 1
+    r.bad_sequence = <uint16_t> ((sequence + 1) & 0xFFFF)
+
+
 cdef inline void rtp_packet(RtpState *r, const Headers *h, uint64_t ts_ns) noexcept nogil:
     # one RTP packet of this direction (RFC 3550 appendix A.1)
     cdef:
         uint32_t sequence = be16(h.payload + 2)
         uint32_t step
     if r.received == 0:
-        rtp_start(r, h, ts_ns)
+        rtp_candidate(r, h, ts_ns)
         return
     if be32(h.payload + 8) != r.ssrc:
-        r.strangers += 1
-        if not r.confirmed or r.strangers >= RTP_STRANGERS:
-            rtp_start(r, h, ts_ns)
+        rtp_stranger(r, h, ts_ns)
         return
     r.strangers = 0
     step = (sequence - r.extended_max) & 0xFFFF
     if not r.confirmed:
         if step != 1:
-            rtp_start(r, h, ts_ns)
+            rtp_candidate(r, h, ts_ns)
             return
         r.probation -= 1
         r.confirmed = r.probation == 0
@@ -186,19 +250,14 @@ cdef inline void rtp_packet(RtpState *r, const Headers *h, uint64_t ts_ns) noexc
         return                                    # a duplicate
     if step < RTP_MAX_JUMP:
         r.loss_runs += step > 1
+        r.window = (r.window << step if step < 64 else 0) | 1
         r.extended_max += step
         r.received += 1
         rtp_clock(r, h, ts_ns)
-    elif step > 65536 - RTP_MAX_JUMP:
-        r.reordered += 1
-        r.received += 1
-    else:                                         # the source restarted
-        rtp_start(r, h, ts_ns)
-
-
-cdef inline uint32_t rtp_lost(const RtpState *r) noexcept nogil:
-    cdef uint32_t expected = r.extended_max - r.extended_base + 1
-    return expected - r.received if expected > r.received else 0
+    elif step > 65536 - RTP_MAX_LATE:
+        rtp_late(r, 65536 - step)
+    else:
+        rtp_far(r, h, sequence, ts_ns)
 
 
 cdef inline void rtt_sample(TcpState *s, int side, uint64_t ns) noexcept nogil:
@@ -218,24 +277,32 @@ cdef inline void tcp_acknowledge(TcpState *s, const Headers *h, int other, uint6
         s.pending_ns[other] = 0
 
 
-cdef inline void tcp_segment(TcpState *s, Flow *f, const Headers *h, int way, uint64_t gap_ns,
-                             uint64_t ts_ns) noexcept nogil:
-    # sequence numbers of one direction: in order, a hole, a filled hole (reordering) or a retransmission
+cdef inline void tcp_begin(TcpState *s, Flow *f, int way, uint32_t end, uint64_t ts_ns) noexcept nogil:
+    s.has_seq[way] = 1
+    s.hole_ns[way] = 0
+    f.next_seq[way] = end
+    s.pending_seq[way] = end
+    s.pending_ns[way] = ts_ns
+
+
+cdef inline void tcp_segment(TcpState *s, Flow *f, const Headers *h, int way, uint64_t ts_ns) noexcept nogil:
+    # sequence numbers of one direction: in order, after a hole, into one (reordering) or sent again
     cdef:
-        uint32_t length = h.payload_len + ((h.tcp_flags & SYN) != 0) + ((h.tcp_flags & FIN) != 0)
+        bint syn = (h.tcp_flags & SYN) != 0
+        uint32_t length = h.payload_len + syn + ((h.tcp_flags & FIN) != 0)
         uint32_t end = h.tcp_seq + length
-        int32_t ahead
+        int32_t ahead = <int32_t> (h.tcp_seq - f.next_seq[way])
+    if syn and h.tcp_seq != s.syn_seq[way]:
+        s.has_seq[way] = 0                        # the ports serve another connection
+        s.syn_seq[way] = h.tcp_seq
     if length == 0:
         return
-    if not s.has_seq[way]:
-        s.has_seq[way] = 1
-        f.next_seq[way] = end
-        s.pending_seq[way] = end
-        s.pending_ns[way] = ts_ns
+    if not s.has_seq[way] or not -TCP_MAX_JUMP < ahead < TCP_MAX_JUMP:
+        tcp_begin(s, f, way, end, ts_ns)
         return
-    ahead = <int32_t> (h.tcp_seq - f.next_seq[way])
     if ahead >= 0:
-        s.hole[way] = ahead > 0
+        if ahead > 0:
+            s.hole_ns[way] = ts_ns
         f.next_seq[way] = end
         if s.pending_ns[way] == 0:
             s.pending_seq[way] = end
@@ -243,7 +310,7 @@ cdef inline void tcp_segment(TcpState *s, Flow *f, const Headers *h, int way, ui
         return
     if length == 1 and ahead == -1:
         return                                    # a keep-alive
-    if s.hole[way] and gap_ns < REORDER_NS:
+    if s.hole_ns[way] and ts_ns >= s.hole_ns[way] and ts_ns - s.hole_ns[way] < REORDER_NS:
         s.out_of_order[way] += 1
     else:
         s.retransmissions[way] += 1
@@ -252,25 +319,36 @@ cdef inline void tcp_segment(TcpState *s, Flow *f, const Headers *h, int way, ui
         f.next_seq[way] = end
 
 
-cdef inline void tcp_packet(Flow *f, Extension *x, const Headers *h, int way, uint64_t gap_ns,
-                            uint64_t ts_ns) noexcept nogil:
+cdef inline void tcp_handshake(Flow *f, Extension *x, TcpState *s, const Headers *h, int way,
+                               uint64_t ts_ns) noexcept nogil:
+    # SYN to the acknowledgement of its answer; neither may have been sent twice
+    if way == 1 and (h.tcp_flags & (SYN | ACK)) == (SYN | ACK):
+        s.syn_ack_ns = ts_ns if s.syn_ack_ns == 0 and f.packets[0] == 1 else 1
+    elif way == 0 and s.syn_ack_ns > 1 and h.tcp_flags & ACK and not f.flags & QOE_MID_FLOW:
+        if ts_ns > f.first_ns:
+            x.handshake_rtt_us = <uint32_t> min((ts_ns - f.first_ns) // 1000 + 1, <uint64_t> 60000000)
+        s.syn_ack_ns = 1
+
+
+cdef inline void tcp_packet(Flow *f, Extension *x, const Headers *h, int way, uint64_t ts_ns) noexcept nogil:
     cdef TcpState *s = &x.state.tcp
-    if h.tcp_flags & SYN and h.tcp_flags & ACK:
-        if s.syn_ack_ns == 0:
-            s.syn_ack_ns = ts_ns
-    elif h.tcp_flags & ACK and s.syn_ack_ns and x.handshake_rtt_us == 0 and way == 0 \
-            and not f.flags & QOE_MID_FLOW and ts_ns > f.first_ns:
-        x.handshake_rtt_us = <uint32_t> min((ts_ns - f.first_ns) // 1000 + 1, <uint64_t> 60000000)
+    tcp_handshake(f, x, s, h, way, ts_ns)
     if h.tcp_flags & ACK:
         tcp_acknowledge(s, h, 1 - way, ts_ns)
     if h.tcp_window == 0 and not h.tcp_flags & (SYN | RST) and s.zero_windows[way] < 65535:
         s.zero_windows[way] += 1
-    tcp_segment(s, f, h, way, gap_ns, ts_ns)
+    tcp_segment(s, f, h, way, ts_ns)
+
+
+cdef inline bint speaks_first(const Headers *h) noexcept nogil:
+    # Is a flow's first packet the server's? Its flags tell, where the beginning was missed its lower port.
+    if h.protocol == TCP and h.tcp_flags & SYN:
+        return h.tcp_flags & ACK
+    return h.src_port < h.dst_port
 
 
 cdef inline int server_side(const Flow *f) noexcept nogil:
-    # who answers: the one who did not speak first, unless the first packet was itself an answer
-    return 0 if (f.tcp_flags[0] & (SYN | ACK)) == (SYN | ACK) and not f.tcp_flags[1] & SYN else 1
+    return 0 if f.flags & SERVER_FIRST else 1
 
 
 cdef inline bint close_chunk(Flow *f, Extension *x, qoe_chunk *out) noexcept nogil:

@@ -4,6 +4,9 @@
 cdef enum:
     BURST = 64                     # packets decoded, hashed and prefetched together
     DECIDE_IDLE_PACKETS = 4        # a long gap brings a decision forward from this many packets on
+    DECIDE_EVERY = 4096            # packets between decisions at most
+    MOST_PACKETS = 0xFFFFFFF0      # of one direction of one flow
+    DEFER_PACKETS = 3              # before a mark alone (DSCP, cell hint) is worth an extension
 
 
 cdef struct Fragment:              # the first piece of a datagram whose later pieces carry no ports
@@ -83,9 +86,13 @@ cdef inline void end_flow(qoe_engine *e, uint32_t record, int reason) noexcept n
 
 cdef inline int expiry(const qoe_engine *e, const Flow *f, uint64_t now_ns) noexcept nogil:
     # the enum qoe_end_reason by which a flow is over at `now_ns`; QOE_LIVE when it is not
-    cdef uint64_t last = last_seen(f)
-    if e.config.idle_timeout_ns and now_ns > last and now_ns - last > e.config.idle_timeout_ns:
-        return QOE_IDLE_TIMEOUT
+    cdef:
+        uint64_t last = last_seen(f)
+        uint64_t distance = now_ns - last if now_ns > last else last - now_ns
+    if e.config.idle_timeout_ns and distance > e.config.idle_timeout_ns:
+        return QOE_IDLE_TIMEOUT                   # also when the clock fell back behind it
+    if (f.packets[0] | f.packets[1]) > MOST_PACKETS:
+        return QOE_ACTIVE_TIMEOUT                 # before a counter wraps
     if e.config.active_timeout_ns and now_ns > f.first_ns and now_ns - f.first_ns > e.config.active_timeout_ns:
         return QOE_ACTIVE_TIMEOUT
     return QOE_LIVE
@@ -116,45 +123,48 @@ cdef inline uint32_t new_flow(qoe_engine *e, const Headers *h, uint64_t hashed, 
         if record != NONE:
             end_flow(e, record, QOE_EVICTED)
     record = take_record(t)
-    if record == NONE and t.n_ended:
+    if record == NONE:                            # all spare records hold ended flows
         release_record(t, pop_ended(t))
         e.counters.exports_lost += 1
         record = take_record(t)
-    if record == NONE:
-        e.counters.flows_dropped += 1
-        return NONE
     start_flow(t, record, h, hashed, ts_ns)
-    if h.protocol == TCP and not h.tcp_flags & SYN:
+    if h.protocol == TCP and h.tcp_flags and (h.tcp_flags & (SYN | ACK)) != SYN:
         t.flows[record].flags |= QOE_MID_FLOW
+    if speaks_first(h):
+        t.flows[record].flags |= SERVER_FIRST
     e.counters.flows_created += 1
     return record
 
 
 cdef inline Extension *want_extension(qoe_engine *e, Flow *f) noexcept nogil:
-    if f.extension == NONE and not f.flags & QOE_NO_EXTENSION:
+    if f.extension == NONE:
         f.extension = take_extension(&e.table)
-        if f.extension == NONE:
+        if f.extension == NONE and not f.flags & QOE_NO_EXTENSION:
             f.flags |= QOE_NO_EXTENSION
             e.counters.extensions_full += 1
     return extension_of(e, f)
 
 
 cdef inline void note_identifiers(Extension *x, const Headers *h, const qoe_packet *packet, int way) noexcept nogil:
+    # what a packet does not carry (later pieces of a tunnel's datagram) leaves what is known
     x.tunnel |= h.tunnel
-    x.cell_hint = packet.cell_hint
     x.dscp[way] = h.dscp
-    if h.tunnel:
+    if packet.cell_hint:
+        x.cell_hint = packet.cell_hint
+    if h.vni:
         x.vni = h.vni
+    if h.mpls_label:
         x.mpls_label = h.mpls_label
+    if h.vlan_id:
         x.vlan_id = h.vlan_id
+    if h.pppoe_session:
         x.pppoe_session = h.pppoe_session
-        if h.teid:
-            x.teid[way] = h.teid
-            x.qfi[way] = h.qfi
+    if h.teid:
+        x.teid[way] = h.teid
+        x.qfi[way] = h.qfi
 
 
-cdef inline void measure_tcp(qoe_engine *e, Flow *f, const Headers *h, int way, uint64_t gap_ns,
-                             uint64_t ts_ns) noexcept nogil:
+cdef inline void measure_tcp(qoe_engine *e, Flow *f, const Headers *h, int way, uint64_t ts_ns) noexcept nogil:
     cdef:
         Extension *x = extension_of(e, f)
         qoe_chunk chunk
@@ -164,7 +174,7 @@ cdef inline void measure_tcp(qoe_engine *e, Flow *f, const Headers *h, int way, 
         f.signals |= tcp_signal(h)
     if x == NULL:
         return
-    tcp_packet(f, x, h, way, gap_ns, ts_ns)
+    tcp_packet(f, x, h, way, ts_ns)
     if chunk_packet(f, x, h, way, ts_ns, &chunk):
         keep_chunk(e, &chunk)
 
@@ -174,6 +184,9 @@ cdef inline void measure_udp(qoe_engine *e, Flow *f, const Headers *h, int way, 
         Extension *x = extension_of(e, f)
         uint8_t signal
         qoe_chunk chunk
+    if f.packets[0] + f.packets[1] <= N_INSPECT and not f.signals & QOE_SAW_RTP and is_dns(h):
+        f.signals |= QOE_SAW_DNS
+        return
     if is_rtp(h):
         if x == NULL:
             x = want_extension(e, f)
@@ -234,6 +247,8 @@ cdef inline uint32_t find_or_make(qoe_engine *e, const Headers *h, uint64_t hash
         int reason
     if h.fragment == LATER_PIECE:
         record = flow_of_piece(e, &h.piece, way)
+        if record != NONE:
+            return record                         # a datagram is not split between flows
     if record == NONE:
         record = find_flow(&e.table, h, hashed, way)
     if record != NONE:
@@ -248,7 +263,7 @@ cdef inline uint32_t find_or_make(qoe_engine *e, const Headers *h, uint64_t hash
 cdef inline void measure(qoe_engine *e, Flow *f, const Headers *h, const qoe_packet *packet, int way) noexcept nogil:
     cdef:
         uint64_t last = last_seen(f), ts_ns = packet.ts_ns, gap_ns = 0
-        uint32_t n
+        uint64_t n
         bint was_idle
         Extension *x
     if f.packets[0] + f.packets[1]:
@@ -258,18 +273,18 @@ cdef inline void measure(qoe_engine *e, Flow *f, const Headers *h, const qoe_pac
             f.flags |= QOE_CLOCK_BACK
     was_idle = gap_ns >= 1000000000ULL
     count_packet(f, h, way, ts_ns, packet.wire_len, gap_ns)
-    if h.tunnel | h.dscp | packet.cell_hint:
+    n = <uint64_t> f.packets[0] + f.packets[1]
+    if h.tunnel or (h.dscp | packet.cell_hint and n >= DEFER_PACKETS):
         x = want_extension(e, f)
         if x != NULL:
             note_identifiers(x, h, packet, way)
     if h.fragment != LATER_PIECE:
-        if h.protocol == TCP:
-            measure_tcp(e, f, h, way, gap_ns, ts_ns)
+        if h.protocol == TCP and h.tcp_flags:     # none at all: the header was cut off
+            measure_tcp(e, f, h, way, ts_ns)
         elif h.protocol == UDP:
             measure_udp(e, f, h, way, ts_ns)
-    n = f.packets[0] + f.packets[1]
     if n >= f.next_decision:
-        f.next_decision = 2 * n
+        f.next_decision = <uint32_t> min(n + min(n, <uint64_t> DECIDE_EVERY), <uint64_t> 0xFFFFFFFF)
         decide_flow(e, f, False)
     elif was_idle and n >= DECIDE_IDLE_PACKETS and f.n_idle & (f.n_idle - 1) == 0:
         decide_flow(e, f, False)
@@ -330,6 +345,7 @@ cdef void take_burst(qoe_engine *e, const qoe_packet *packets, uint32_t n, qoe_v
         uint64_t hashed[64]
         int status[64]
         const uint8_t *data[64]
+        uint32_t guessed[64]
         uint32_t i, record
     for i in range(n):
         data[i] = qoe_isolate(packets[i].data, packets[i].captured_len)
@@ -340,13 +356,18 @@ cdef void take_burst(qoe_engine *e, const qoe_packet *packets, uint32_t n, qoe_v
             hashed[i] = hash_headers(&e.table, &headers[i])
             prefetch(&e.table.index[hashed[i] & e.table.mask])
     for i in range(n):
+        record = NONE
         if status[i] == QOE_PKT_FLOW:
             record = guess_flow(&e.table, hashed[i])
             if record != NONE:
                 prefetch(&e.table.flows[record])
                 prefetch(&e.table.flows[record].last_ns)
-                prefetch(&e.table.flows[record].size_sq)
+                prefetch(&e.table.flows[record].size_m2)
                 prefetch(&e.table.flows[record].next_seq)
+        guessed[i] = record
+    for i in range(n):
+        if guessed[i] != NONE and e.table.flows[guessed[i]].extension != NONE:
+            prefetch(&e.table.extensions[e.table.flows[guessed[i]].extension])
     for i in range(n):
         if status[i] == QOE_PKT_FLOW:
             track(e, &headers[i], &packets[i], hashed[i], &out[i] if out != NULL else NULL)

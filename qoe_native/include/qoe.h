@@ -1,8 +1,10 @@
 /* qoe.h: the C ABI of the qoe packet kernel.
  *
- * One opaque engine per thread; no global state; the caller owns every buffer. A function returns a
- * count or 0 when it succeeded and a negative QOE_E* code when it did not: qoe_strerror() says it in
- * words. All memory is taken in qoe_engine_create(). A malformed packet is counted, never an error.
+ * One opaque engine per thread; no global state; the caller owns every buffer. One thread at a time may
+ * be inside an engine (also for a snapshot); qoe_engine_get_weight() alone may run beside
+ * qoe_engine_set_weights(). A function returns a count or 0 when it succeeded and a negative QOE_E* code
+ * when it did not: qoe_strerror() says it in words. All memory is reserved in qoe_engine_create(), and
+ * taken from the system as it is first touched. A malformed packet is counted, never an error.
  * Units end names: _ns _us _bytes. "forward" is the direction of a flow's first packet.
  * Python's twins of these structs are in qoe/schema.py; a test holds the two together.
  */
@@ -122,7 +124,7 @@ struct qoe_flow {
     float iat_mean_us_forward, iat_mean_us_reverse;         /* inter-arrival time within a direction */
     float iat_std_us_forward, iat_std_us_reverse;
     float iat_max_us_forward, iat_max_us_reverse;
-    uint16_t size_hist_forward[QOE_N_SIZE_BINS], size_hist_reverse[QOE_N_SIZE_BINS]; /* stop at 65,535 */
+    uint16_t size_hist_forward[QOE_N_SIZE_BINS], size_hist_reverse[QOE_N_SIZE_BINS]; /* all halved when one is full */
     uint16_t gap_hist[QOE_N_GAP_BINS];
     int16_t first_sizes[QOE_N_FIRST];                       /* payload bytes; negative = reverse */
     uint8_t first_gaps[QOE_N_FIRST];                        /* 8 log2(1 + gap in us), 0 to 255 */
@@ -139,7 +141,7 @@ struct qoe_flow {
     uint32_t rtp_ssrc_forward, rtp_ssrc_reverse;
     uint32_t rtp_packets_forward, rtp_packets_reverse;
     uint32_t rtp_lost_forward, rtp_lost_reverse;
-    uint32_t rtp_loss_runs_forward, rtp_loss_runs_reverse;  /* runs of consecutive losses */
+    uint32_t rtp_loss_runs_forward, rtp_loss_runs_reverse;  /* runs of losses, less those filled late */
     uint32_t rtp_reordered_forward, rtp_reordered_reverse;
     float rtp_jitter_us_forward, rtp_jitter_us_reverse;     /* RFC 3550 section 6.4.1 */
     uint32_t rtp_clock_hz_forward, rtp_clock_hz_reverse;    /* from the payload type, else estimated; 0 unknown */
@@ -170,10 +172,9 @@ struct qoe_counters {
     uint64_t zero_length;       /* records without a byte (within truncated) */
     uint64_t fragments, fragments_unmatched;                /* later fragments; those with no first seen */
     uint64_t flows_created, flows_idle, flows_active_timeout, flows_evicted, flows_flushed;
-    uint64_t flows_dropped;     /* packets that found neither a free record nor one to evict */
     uint64_t exports_lost;      /* ended flows overwritten before the host took them */
     uint64_t extensions_full, chunks_lost, decisions_lost;
-    uint64_t clock_back;        /* packets older than the newest seen */
+    uint64_t clock_back;        /* packets older than the one before them */
     uint64_t decisions;         /* times the classifier ran */
 };
 
