@@ -214,7 +214,8 @@ cdef class Engine:
         named.update(
             zero_length=c.zero_length, fragments=c.fragments, fragments_unmatched=c.fragments_unmatched,
             flows_created=c.flows_created, flows_idle=c.flows_idle, flows_active_timeout=c.flows_active_timeout,
-            flows_evicted=c.flows_evicted, flows_flushed=c.flows_flushed, exports_lost=c.exports_lost, extensions_full=c.extensions_full, chunks_lost=c.chunks_lost,
+            flows_evicted=c.flows_evicted, flows_flushed=c.flows_flushed,
+            exports_lost=c.exports_lost, extensions_full=c.extensions_full, chunks_lost=c.chunks_lost,
             decisions_lost=c.decisions_lost, clock_back=c.clock_back, decisions=c.decisions,
         )
         return named

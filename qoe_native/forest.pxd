@@ -167,12 +167,12 @@ cdef inline void add_trees(const Forest *m, uint32_t first, uint32_t n, const fl
     # the leaves of up to N_WALKS trees; without a branch on what a feature is
     cdef:
         uint32_t at[8]
-        uint32_t step, leaf
+        uint32_t _step, leaf
         int i, j
         const Node *node
     for j in range(N_WALKS):
         at[j] = m.roots[first + (<uint32_t> j if <uint32_t> j < n else n - 1)]
-    for step in range(m.depth):
+    for _step in range(m.depth):
         for j in range(N_WALKS):
             node = &m.nodes[at[j]]
             at[j] = node.child[not features[node.feature] <= node.threshold]

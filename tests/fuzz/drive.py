@@ -40,7 +40,6 @@ def replay(capture: bytes, piece: int = 1 << 16) -> dict[str, int]:
         active_timeout_s=5,
         seed=1,
         options=Option.TRACE_FEATURES,
-        model=None,
     )
     at = flows = 0
     while (status := engine.consume(reader)) not in ("end", "error"):
