@@ -18,6 +18,7 @@ from documents import (
     python_output,
     replay_output,
     rerun_sessions,
+    scores,
 )
 
 from qoe.schema import FLOW_DTYPE
@@ -58,6 +59,11 @@ def test_python_block_runs(readme: str) -> None:
     assert differences(output_after(readme, code), printed) == []
     assert isinstance(names["flows"], np.ndarray)
     assert names["flows"].dtype == FLOW_DTYPE
+
+
+def test_scores_are_those_of_the_card(readme: str) -> None:
+    """README says of the classifier what its card says."""
+    assert [words for words in scores() if words not in readme] == []
 
 
 def test_life_of_a_packet_is_true() -> None:
