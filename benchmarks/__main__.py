@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from benchmarks.machine import describe_machine, describe_versions
+from qoe.errors import QoeError
 
 NAMES = {
     "kernel": "packets of 64 bytes through the whole kernel, beside a bare floor",
@@ -51,7 +52,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"benchmarks: no benchmark {unknown[0]!r}: choose from {', '.join(NAMES)}", file=sys.stderr)
         return 2
     for name in options.names or NAMES:
-        results = import_module(f"benchmarks.{name}").run(options.quick)
+        try:
+            results = import_module(f"benchmarks.{name}").run(options.quick)
+        except QoeError as error:
+            print(f"benchmarks: {name}: {error}", file=sys.stderr)
+            return 1
         if options.json:
             report = {
                 "benchmark": name,

@@ -8,15 +8,14 @@ that the machinery works, not how good the classifier is.
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.collection import find_collection
 from qoe.train import DEFAULT_SCENES, DEFAULT_SEED, Recipe, gather, validate
 from qoe.train.crossval import Material, train_forest
 from qoe.train.dataset import Dataset, build
@@ -28,18 +27,9 @@ QUICK = Recipe(n_trees=8, max_depth=8)
 CELLS_ALONE = "every generated cell is scored by a model that never saw it"
 
 
-def find_captures() -> Path | None:
-    """Folder of labelled captures, or None."""
-    named = os.environ.get("QOE_CAPTURES")
-    if named:
-        return Path(named)
-    beside = sorted(Path(__file__).resolve().parents[2].glob("*/captures/flows.csv"))
-    return beside[0].parent if beside else None
-
-
 def material(quick: bool) -> tuple[Material, str, str]:
     """What is trained and scored on, its name, and how it is split."""
-    folder = find_captures()
+    folder = find_collection()
     if folder is None:
         return generated_material(4 if quick else 12), "generated", CELLS_ALONE
     n_scenes = 4 if quick else DEFAULT_SCENES

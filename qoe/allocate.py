@@ -15,8 +15,9 @@ import numpy as np
 from qoe.cells import SubscriberTable
 from qoe.config import Direction
 from qoe.experience import cell_mos
+from qoe.optimise.curves import evaluate
 from qoe.report.result import AllocationRow, CellResult
-from qoe.schema import CLASS_NAMES, Curves, FloatArray, RecordArray
+from qoe.schema import CLASS_NAMES, FloatArray, RecordArray
 from qoe.utility import curves
 
 if TYPE_CHECKING:
@@ -235,7 +236,7 @@ def _held(table: SubscriberTable, where: tuple[int, int], moment: Moment, capaci
     # the bearers were judged by the busiest second of their time; a busier one may have followed
     share = np.minimum(bearers["share_observed"] * bearers["efficiency_bps"] / alone_bps, 1.0)
     bearers["efficiency_bps"], bearers["share_observed"] = alone_bps, share
-    mos = value_at(curves(bearers), share)
+    mos = evaluate(curves(bearers), share)
     mean = share.mean()
     subscriber, app_class = _names(table, bearers)
     return CellResult(
@@ -270,27 +271,3 @@ def _held(table: SubscriberTable, where: tuple[int, int], moment: Moment, capaci
             mos,
         ),
     )
-
-
-def value_at(curve: Curves, share: FloatArray) -> FloatArray:
-    """Read MOS off curves.
-
-    Parameters
-    ----------
-    curve : Curves
-        One row a bearer.
-    share : ndarray of float64, shape (n_bearers,)
-        Where to read each.
-
-    Returns
-    -------
-    ndarray of float64, shape (n_bearers,)
-        The last point's value beyond it.
-    """
-    mos = np.empty(len(share))
-    for i, (x, y, step) in enumerate(zip(curve.share, curve.mos, curve.step, strict=True)):
-        if step:
-            mos[i] = y[max(np.searchsorted(x, share[i], "right") - 1, 0)]
-        else:
-            mos[i] = np.interp(share[i], x, y)
-    return mos

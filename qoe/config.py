@@ -44,6 +44,7 @@ _RATE: Final = re.compile(
 )
 _RATE_UNITS: Final = ("", "bit/s", "bits/s", "bps", "b/s", "bit", "bit/sec")
 _RATE_SCALE: Final = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
+_WEIGHTS: Final = (1e-6, 1e6)
 _RATE_HELP: Final = "write a rate as 20 Mbit/s, 20M or 2e7 (bits per second)"
 
 
@@ -106,6 +107,10 @@ def _require(condition: bool, message: str) -> None:
         raise ValueError(message)
 
 
+def _require_weight(name: str, value: float) -> None:
+    _require(_WEIGHTS[0] <= value <= _WEIGHTS[1], f"{name} must be 1e-6 to 1e6, not {value}")
+
+
 def _require_positive(name: str, value: float | None) -> None:
     _require(
         value is None or (math.isfinite(value) and value > 0),
@@ -141,7 +146,7 @@ class Subscriber(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         _require(bool(self.name), "name must not be empty")
         _require(bool(self.addresses), f"subscriber {self.name!r} needs at least one address")
         list(self.networks())  # raises at one that is none
-        _require_positive("weight", self.weight)
+        _require_weight("weight", self.weight)
         _require_positive("efficiency_down", self.efficiency_down_bps)
         _require_positive("efficiency_up", self.efficiency_up_bps)
 
@@ -174,7 +179,7 @@ class Tier(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     floor_mos: float | None = None
 
     def __post_init__(self) -> None:
-        _require_positive("weight", self.weight)
+        _require_weight("weight", self.weight)
         _require(
             self.floor_mos is None or 1 <= self.floor_mos <= 5,
             f"floor_mos must be 1 to 5, not {self.floor_mos}",
@@ -239,8 +244,8 @@ class CellsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
                 raise ConfigError(
                     f"unknown class; {_suggestion(name, CLASS_NAMES)}", f"$.class_weight.{name}"
                 )
-            if not (math.isfinite(weight) and weight > 0):
-                raise ConfigError(f"must be positive and finite, not {weight}", f"$.class_weight.{name}")
+            if not _WEIGHTS[0] <= weight <= _WEIGHTS[1]:
+                raise ConfigError(f"must be 1e-6 to 1e6, not {weight}", f"$.class_weight.{name}")
         _check_names(self)
         _check_prefixes(self)
 
@@ -273,6 +278,14 @@ def _check_names(config: CellsConfig) -> None:
             raise ConfigError(f"no tier {subscriber.tier!r}; {hint}", f"{path}.tier")
 
 
+def _plain(network: Network) -> tuple[int, int, int]:
+    """IP version, first address and prefix length; an IPv4 address in IPv6's clothes is IPv4."""
+    first, length = int(network.network_address), network.prefixlen
+    if network.version == 6 and length >= 96 and first >> 32 == 0xFFFF:
+        return 4, first & 0xFFFFFFFF, length - 96
+    return network.version, first, length
+
+
 def _check_prefixes(config: CellsConfig) -> None:
     """Refuse an address that two cells claim, or two subscribers alike.
 
@@ -280,7 +293,7 @@ def _check_prefixes(config: CellsConfig) -> None:
     with those that still enclose it. Within one cell the longest prefix wins, as in routing.
     """
     entries = sorted(
-        (network.version, int(network.network_address), network.prefixlen, i, j)
+        (*_plain(network), i, j)
         for i, j, subscriber in config.subscribers()
         for network in subscriber.networks()
     )

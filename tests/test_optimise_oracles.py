@@ -94,7 +94,7 @@ def test_climbing_gets_no_higher(method: str) -> None:
         assert a.objective <= b.bound + HIGHS
         assert a.objective >= b.objective - a.gap_ratio * (a.bound - a.weight.sum()) - HIGHS
         if k < len(concave):
-            assert b.objective == pytest.approx(a.objective, rel=2e-3)
+            assert b.objective == pytest.approx(a.objective, rel=1e-2)
 
 
 def _fields(problem: CellProblem) -> dict[str, Any]:

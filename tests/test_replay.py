@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from wire import RAW_IP, SECOND, udp
 
-from qoe.allocate import Busiest, value_at, weighted_mean
+from qoe.allocate import Busiest, weighted_mean
 from qoe.config import Cell, CellsConfig, Rate, Subscriber, Tier
 from qoe.errors import CaptureError, ConfigError
+from qoe.optimise.curves import evaluate
 from qoe.replay import Replay, replay
 from qoe.report.result import ReplayResult
 from qoe.schema import Curves, RecordArray
@@ -262,7 +263,7 @@ def test_steps_hold_and_lines_join(shares: list[float]) -> None:
     points, mos = np.array([0.0, 0.25, 0.5]), np.array([1.0, 3.0, 4.0])
     step = np.arange(n) % 2 == 0
     curves = Curves(np.tile(points, (n, 1)), np.tile(mos, (n, 1)), step)
-    got = value_at(curves, np.array(shares))
+    got = evaluate(curves, np.array(shares))
     for share, is_step, value in zip(shares, step, got, strict=True):
         rung = 1.0 if share < 0.25 else 3.0 if share < 0.5 else 4.0
         line = 1 + 8 * share if share < 0.25 else 2 + 4 * share if share < 0.5 else 4.0

@@ -109,6 +109,12 @@ def writing(path: Path) -> Iterator[IO[bytes]]:
         raise QoeError(f"{path}: cannot be written: {error.strerror or error}") from None
 
 
+def require_folder(output: Path) -> None:
+    """Refuse a file whose folder does not exist, before anything is computed for it."""
+    if not output.parent.is_dir():
+        raise QoeError(f"{output}: there is no folder {output.parent}; make it first")
+
+
 def refuse_overwriting(output: Path, captures: Iterable[str]) -> None:
     """Refuse to write over a capture that is to be read."""
     for capture in captures:

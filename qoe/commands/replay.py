@@ -31,6 +31,9 @@ the whole capture is one cell and the subscribers are its private or lesser-serv
 """
 
 
+_OUT_FILES: Final = ("result.json", "report.html", "weights.csv", "flows.csv")
+
+
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command's parser."""
     parser = commands.add_parser(
@@ -84,8 +87,10 @@ def run(args: argparse.Namespace) -> int:
     from qoe.replay import Replay
 
     captures = expand(args.captures)
+    for output in _outputs(args):
+        common.refuse_overwriting(output, captures)
     if args.html:
-        common.refuse_overwriting(args.html, captures)
+        common.require_folder(args.html)
     with ExitStack() as stack:
         progress = stack.enter_context(common.progress())
         replay = Replay(
@@ -108,6 +113,11 @@ def run(args: argparse.Namespace) -> int:
     return code
 
 
+def _outputs(args: argparse.Namespace) -> list[Path]:
+    """Give every file that will be written."""
+    return [args.html] * bool(args.html) + [args.out / name for name in _OUT_FILES if args.out]
+
+
 def _flows_writer(folder: Path, stack: ExitStack) -> OnFlows:
     """Open ``flows.csv`` in `folder` for the flows that end."""
     from qoe.flows import address_texts
@@ -125,6 +135,10 @@ def _write(args: argparse.Namespace, result: ReplayResult) -> None:
     from qoe.report import html, tables
     from qoe.report.result import to_json
 
+    if args.json:
+        common.stdout_bytes().write(to_json(result))
+    else:
+        common.write_text(tables.render(result, tables.bold_for(sys.stdout)))
     pages = [args.html] if args.html else []
     if args.out:
         pages.append(args.out / "report.html")
@@ -132,10 +146,6 @@ def _write(args: argparse.Namespace, result: ReplayResult) -> None:
         _write_file(args.out / "weights.csv", weights_csv(result).encode())
     for page in pages:
         _write_file(page, html.render(result).encode())
-    if args.json:
-        common.stdout_bytes().write(to_json(result))
-    else:
-        common.write_text(tables.render(result, tables.bold_for(sys.stdout)))
 
 
 def _write_file(path: Path, data: bytes) -> None:

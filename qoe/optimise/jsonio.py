@@ -84,10 +84,14 @@ def read_problem(text: bytes | str) -> list[CellProblem]:
         It is not JSON, or a value is missing, unknown, of the wrong type or out of range; the message
         begins with its path, such as ``$.cells[0].bearers[3].curve.mos[2]``.
     """
+    if not text.strip():
+        raise complain("$", "the problem is empty; 'qoe optimise --help' shows one")
     try:
         document = msgspec.json.decode(text, type=_Document)
     except (msgspec.ValidationError, msgspec.DecodeError, UnicodeError) as error:
         message, _, path = str(error).partition(" - at `")
+        if "malformed" in message:
+            message += "; NaN and Infinity are no JSON numbers, write null for what is not known"
         raise complain(path.removesuffix("`") or "$", message) from error
     problems = [_problem(document, i) for i in range(len(document.cells))]
     check_unique(problems)

@@ -12,6 +12,8 @@ FAIR_MOS = 3.0
 
 _NAMED = 4
 _OVERFULL_RATIO = 1.02
+_IMPOSSIBLE_RATIO = 1.25  # observed shares that add up to more were never carried by this capacity
+_SLACK_RATIO = 0.8  # below this load a scheduler's weights bind nobody
 _NOTICED = 0.1  # a change of MOS that is worth a word
 
 
@@ -87,6 +89,10 @@ def change_sentence(cell: CellResult) -> Iterator[str]:
     before, after = cell.mos_before, cell.mos_after
     if cell.capacity_is_lower_bound or before is None or after is None:
         return
+    claimed = reservation(cell)
+    if claimed:
+        yield claimed
+        return
     count = text.plural(len(cell.allocations), "bearer")
     if after - before < _NOTICED / 2:
         yield (
@@ -101,15 +107,28 @@ def change_sentence(cell: CellResult) -> Iterator[str]:
     yield f"{told}."
 
 
+def reservation(cell: CellResult) -> str:
+    """Tell why before and after are not to be compared; empty where they are."""
+    if cell.load_ratio < _SLACK_RATIO:
+        return "The cell was not full: its weights bound nobody, and new ones alone would change little."
+    observed = sum(a.share_before_ratio or 0.0 for a in cell.allocations)
+    if observed > _IMPOSSIBLE_RATIO:
+        return (
+            f"What was observed needs {text.percent(observed)} of this capacity, so the MOS before is not"
+            " what such a cell gives: is the capacity right?"
+        )
+    return ""
+
+
 def cell_details(cell: CellResult) -> Iterator[str]:
     """Tell who gains and who gives, which promises are cut, and who stays badly served."""
-    up, down = changed(cell)
+    up, down = ([], []) if reservation(cell) else changed(cell)
     if up:
         yield f"Who gains: {_named(up)}."
     if down:
         yield f"Who gives: {_named(down)}."
     pf, after = cell.counterfactual_pf, cell.mos_after
-    if pf is not None and after is not None and pf - after >= _NOTICED:
+    if pf is not None and after is not None and pf - after >= _NOTICED and not reservation(cell):
         yield (
             f"The promises have a price: proportional fairness without any would give a mean MOS of {pf:.2f},"
             f" not {after:.2f}."

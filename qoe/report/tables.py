@@ -17,9 +17,14 @@ MAX_ROWS: Final = 40
 Style = Callable[[str], str]
 
 
-def bold_for(stream: IO[str]) -> Style:
+def bold_for(stream: IO[str] | None) -> Style:
     """Give what sets headings in bold: only on a terminal, and not where ``NO_COLOR`` is set."""
-    plain = not stream.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    plain = (
+        stream is None
+        or not stream.isatty()
+        or os.environ.get("NO_COLOR")
+        or os.environ.get("TERM") == "dumb"
+    )
     return str if plain else lambda line: f"\x1b[1m{line}\x1b[0m"
 
 

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from qoe.optimise import CellProblem, Group
-from qoe.schema import Curves, FloatArray
+from qoe.schema import Curves, FloatArray, IntArray
 
 KINDS: Final = ("staircase", "sigmoid", "cliff", "concave")
 _CLASS_OF: Final = {"staircase": "video", "sigmoid": "gaming", "cliff": "voip", "concave": "bulk"}
@@ -100,7 +100,7 @@ def _cell(
     )
 
 
-def _groups(rng: np.random.Generator, tier_of: FloatArray) -> list[Group]:
+def _groups(rng: np.random.Generator, tier_of: IntArray) -> list[Group]:
     bounds = [(float(rng.uniform(0.2, 0.5)), 1.0), (0.0, float(rng.uniform(0.1, 0.4))), (0.05, 0.5)]
     members = [tuple(int(i) for i in np.flatnonzero(tier_of == t)) for t in range(len(TIERS))]
     return [Group(name, who, *bound) for name, who, bound in zip(TIERS, members, bounds, strict=True) if who]
