@@ -50,9 +50,7 @@ class Engine:
     @property
     def n_ended(self) -> int:
         """Flows that ended and wait for `export`."""
-    def process(
-        self, data: NDArray[Any], packets: NDArray[Any], out: NDArray[Any] | None = None
-    ) -> int:
+    def process(self, data: NDArray[Any], packets: NDArray[Any], out: NDArray[Any] | None = None) -> int:
         """Take packets (PACKET_DTYPE records as bytes) that lie in `data`; verdicts go to `out`."""
     def consume(
         self, reader: CaptureReader, until_ns: int = 0
@@ -121,9 +119,7 @@ class CaptureReader:
 def format_addresses(flows: NDArray[Any], source: bool) -> tuple[bytes, bytes]:
     """Text addresses of packed ``struct qoe_flow`` records: all texts, and int32 offsets."""
 
-def format_csv(
-    records: NDArray[Any], record_bytes: int, cells: NDArray[Any], names: list[bytes]
-) -> bytes:
+def format_csv(records: NDArray[Any], record_bytes: int, cells: NDArray[Any], names: list[bytes]) -> bytes:
     """Lines of CSV of packed records; `cells` are packed ``struct Cell`` (text.pxi), `names` their texts."""
 
 def decode_one(data: bytes, link_type: int = 1, wire_len: int | None = None) -> dict[str, Any]:

@@ -107,7 +107,10 @@ def _problem(document: _Document, i: int) -> CellProblem:
         for k, (b, e) in enumerate(zip(bearers, efficiency, strict=True))
     ]
     n_points = max((x.size for x, _ in rows), default=1)
-    most = [cell.budget_ratio if b.max_share_ratio is None else b.max_share_ratio for b in bearers]
+    most = [
+        max(cell.budget_ratio, b.min_share_ratio) if b.max_share_ratio is None else b.max_share_ratio
+        for b in bearers
+    ]
     problem = CellProblem.build(
         cell.cell,
         cell.direction,
