@@ -7,7 +7,8 @@ Addresses are compared as IPv6: an IPv4 address counts as its IPv4-mapped form, 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from functools import cache
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -51,6 +52,8 @@ def _masked(addresses: Addresses, length: int) -> Addresses:
 
 def find(table: Addresses, wanted: Addresses) -> IntArray:
     """Return where each address stands in a sorted table, -1 where it does not."""
+    if not len(table.high) or not len(wanted.high):
+        return np.full(len(wanted.high), -1, np.int64)
     left = np.searchsorted(table.high, wanted.high, "left")
     end = np.searchsorted(table.high, wanted.high, "right")
     right = end.copy()
@@ -95,10 +98,28 @@ def _sorted_table(entries: list[tuple[int, int]]) -> tuple[Addresses, IntArray]:
     )
 
 
-def within(addresses: Addresses, prefixes: Sequence[str]) -> BoolArray:
-    """Return which addresses lie in any of some prefixes, such as ``10.0.0.0/8``."""
+class _Masks(NamedTuple):
+    """A few prefixes, each compared with every address: for so few that beats a search. Shape (n, 1)."""
+
+    first: Addresses
+    mask: Addresses
+
+
+@cache
+def _masks(prefixes: tuple[str, ...]) -> _Masks:
     nets = [as_v6(ipaddress.ip_network(prefix)) for prefix in prefixes]
-    return PrefixTable(nets, range(len(nets))).match(addresses) >= 0
+    everything = Addresses(*np.full((2, 1), ~_U64(0)))
+    masks = [_masked(everything, length) for _, length in nets]
+    first = np.array([(n >> 64, n & (1 << 64) - 1) for n, _ in nets], _U64).T[:, :, None]
+    return _Masks(Addresses(*first), Addresses(*np.array(masks, _U64).transpose(1, 0, 2)))
+
+
+def within(addresses: Addresses, prefixes: tuple[str, ...]) -> BoolArray:
+    """Return which addresses lie in any of a few prefixes, such as ``10.0.0.0/8``; not ``::/n``, n < 96."""
+    first, mask = _masks(prefixes)
+    inside = (addresses.high & mask.high == first.high) & (addresses.low & mask.low == first.low)
+    found: BoolArray = inside.any(axis=0)
+    return found
 
 
 def distinct_addresses(addresses: Addresses) -> tuple[Addresses, IntArray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 import numpy as np
@@ -11,14 +12,14 @@ from qoe.schema import AppClass, FloatArray, IntArray, RecordArray
 from qoe.subscribers import Match, SubscriberTable
 from qoe.utility import BEARER_DTYPE, is_support
 
-__all__ = ["LOAD_DTYPE", "CellLoad", "Match", "SubscriberTable", "bearers"]
+__all__ = ["LOAD_DTYPE", "CellLoad", "Match", "SubscriberTable", "bearers", "carried_bps"]
 
 LOAD_DTYPE: Final = np.dtype(
     [
         ("cell", "i8"),
         ("direction", "u1"),  # Direction: 0 down, 1 up
         ("load_bps", "f8"),  # bytes on the wire in the last interval
-        ("busiest_bps", "f8"),  # the busiest second so far
+        ("busiest_bps", "f8"),  # the busiest second of the clock so far
         ("capacity_bps", "f8"),  # configured, else the busiest second
         ("capacity_known", "?"),  # False: capacity_bps is but a lower bound
         ("n_flows", "u4"),  # with packets in this direction in the last interval
@@ -42,9 +43,10 @@ class CellLoad:
         n_cells = len(table.cell_names)
         self._busiest_bps = np.zeros((n_cells, 2))
         self._bytes = np.zeros((n_cells, 2))  # of the second under way
-        self._elapsed_s = 0.0
+        self._second = 0
+        self._end_s = 0.0
 
-    def update(self, experience: RecordArray, interval_s: float) -> RecordArray:
+    def update(self, experience: RecordArray, interval_s: float, end_s: float | None = None) -> RecordArray:
         """Add one interval.
 
         Parameters
@@ -52,7 +54,10 @@ class CellLoad:
         experience : ndarray of EXPERIENCE_DTYPE, shape (n,)
             Read are ``subscriber``, ``bytes_down``, ``bytes_up``.
         interval_s : float
-            Its length, above 0. Shorter intervals add up to a second; a longer one counts by its mean.
+            Its length, above 0. Shorter intervals of the same second of the clock add up, and what is
+            missing of the second counts as silent; a longer interval counts by its mean.
+        end_s : float, optional
+            Its end, seconds since 1970. None: it follows the one before it.
 
         Returns
         -------
@@ -74,6 +79,7 @@ class CellLoad:
             rows["n_flows"][direction::2] = _sums(cell[some], None, len(n_bytes))
             served = np.unique(experience["subscriber"][some & owned])
             rows["n_subscribers"][direction::2] = _sums(table.cell[served], None, len(n_bytes))
+        self._end_s = self._end_s + interval_s if end_s is None else end_s
         self._observe(n_bytes, interval_s)
         rows["load_bps"] = (n_bytes * 8 / interval_s).ravel()
         rows["busiest_bps"] = self._busiest_bps.ravel()
@@ -84,19 +90,24 @@ class CellLoad:
         return rows
 
     def _observe(self, n_bytes: FloatArray, interval_s: float) -> None:
-        self._bytes += n_bytes
-        self._elapsed_s += interval_s
-        rate_bps = self._bytes * 8 / max(self._elapsed_s, 1.0)
-        self._busiest_bps = np.maximum(self._busiest_bps, rate_bps)
-        if self._elapsed_s >= 1.0 - 1e-9:
-            self._bytes = np.zeros_like(self._bytes)
-            self._elapsed_s = 0.0
+        second = math.floor(self._end_s - interval_s / 2)
+        self._bytes = n_bytes + (self._bytes if second == self._second else 0.0)
+        self._second = second
+        self._busiest_bps = np.maximum(self._busiest_bps, self._bytes * 8 / max(interval_s, 1.0))
 
 
 def _sums(index: IntArray, values: Any, length: int) -> FloatArray:
     """Sum values (None: count) by index; uint64 counters sum exactly up to 2**53."""
     weights = None if values is None else values.astype(np.float64)
     return np.bincount(index, weights, minlength=length).astype(np.float64)
+
+
+def carried_bps(experience: RecordArray, table: SubscriberTable) -> FloatArray:
+    """Return the rate of all `bearers` of each cell, shape (n_cells, 2): down and up."""
+    owned = experience[experience["subscriber"] >= 0]
+    cell, n_cells = table.cell[owned["subscriber"]], len(table.cell_names)
+    rates = [_sums(cell, owned[name], n_cells) for name in ("rate_down_bps", "rate_up_bps")]
+    return np.stack(rates, axis=1)
 
 
 _MEANS: Final = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 
 from qoe.allocate import Busiest, allocate
 from qoe.capture import expand
-from qoe.cells import CellLoad, SubscriberTable, bearers
+from qoe.cells import CellLoad, SubscriberTable, bearers, carried_bps
 from qoe.config import CellsConfig, load_cells
 from qoe.errors import CaptureError, ConfigError
 from qoe.experience import EXPERIENCE_DTYPE, Tracker, by_subscriber
@@ -49,7 +50,8 @@ def replay(
         What that one cell carries, both ways or down and up. Without it the busiest second is taken, a
         lower bound: no gain is then claimed. Not with `cells`.
     interval_s : float
-        Judge every so many seconds of capture time.
+        Spacing of the timeline, seconds of capture time, above 0. What is judged is judged once a second
+        whatever it says, more often only if it is below 1.
     model : str or Path, optional
         The classifier, as `Engine` takes it.
 
@@ -63,7 +65,7 @@ def replay(
     CaptureError
         No capture could be read at all.
     ConfigError
-        The cells file is wrong.
+        The cells file is wrong, or the interval.
     ModelError
         The classifier is.
     """
@@ -77,7 +79,10 @@ def replay(
 
 
 class Replay:
-    """One replay: reads captures by intervals of their own time, judges each, adds up.
+    """One replay: reads captures by steps of their own time, judges each, adds up.
+
+    A step lasts a second, or if the timeline is finer the longest even part of one that is no longer than
+    `interval_s`: loads, rates and MOS must not depend on how often they are told.
 
     Memory is bounded by live flows, subscribers and `qoe.tally.Timeline`, not by the captures' length.
 
@@ -116,15 +121,17 @@ class Replay:
     ) -> None:
         config = load_cells(cells) if isinstance(cells, str | Path) else cells
         self._table = _table(config, capacity_bps)
-        self._horizon_s = max(config.horizon_s if config else DEFAULT_HORIZON_S, interval_s)
+        step_ns = _step_ns(interval_s)
+        self._horizon_s = max(config.horizon_s if config else DEFAULT_HORIZON_S, step_ns / 1e9)
         self._class_weights = config.class_weights if config else None
         self._engine = Engine(max_flows=max_flows, model=model)
-        self.feed = Feed(paths, self._engine, round(interval_s * 1e9), progress)
+        self.feed = Feed(paths, self._engine, step_ns, progress)
         self.notes: list[str] = []
         self._on_flows = on_flows
-        self._tally, self._timeline, self._busiest = Tally(), Timeline(), Busiest()
+        self._tally, self._timeline, self._busiest = Tally(), Timeline(interval_s), Busiest()
+        self._most_bits = np.zeros((len(self._table.cell_names), 2))  # of a horizon, as `_busiest` has it
         self._load = CellLoad(self._table)
-        self._last_load = self._load.update(np.zeros(0, EXPERIENCE_DTYPE), interval_s)
+        self._last_load = self._load.update(np.zeros(0, EXPERIENCE_DTYPE), 1.0)
         self._tracker = Tracker(self._horizon_s)
         self._judged_ns = 0
         self._began_s: float | None = None  # when the tracker saw its first packet
@@ -139,19 +146,22 @@ class Replay:
                 if event == "export":
                     self._take_ended()
                 else:
-                    self._judge()
+                    self._judge(self.feed.end_ns)
         except KeyboardInterrupt:
             self.feed.interrupted = True
         finally:
             events.close()
         if self.feed.end_ns:
-            self._judge()
+            # the capture ends with its last packet: what would follow in this step is not known
+            shortest_ns = (self.feed.end_ns - self.feed.start_ns) // 10
+            last_ns = max(self._engine.now_ns, self.feed.start_ns + shortest_ns)
+            self._judge(min(last_ns, self.feed.end_ns))
         while self._engine.flush(_FLUSHED_AT_ONCE):
             self._take_ended()
         return self._result()
 
     def _take_ended(self) -> None:
-        """Count the flows that ended; those of this interval are judged with the live ones."""
+        """Count the flows that ended; those of this step are judged with the live ones."""
         flows = self._engine.export()
         if not len(flows):
             return
@@ -162,11 +172,11 @@ class Replay:
         if self._on_flows:
             self._on_flows(flows)
 
-    def _judge(self) -> None:
-        """Judge the interval that is over."""
+    def _judge(self, end_ns: int) -> None:
+        """Judge the step that is over."""
         self._take_ended()
-        start_ns, end_ns = self.feed.start_ns, self.feed.end_ns
-        end_s, interval_s = end_ns / 1e9, (end_ns - start_ns) / 1e9
+        start_ns = self.feed.start_ns
+        end_s, step_s = end_ns / 1e9, (end_ns - start_ns) / 1e9
         if end_ns <= self._judged_ns:  # an older capture came after a newer one
             self._tracker, self._began_s = Tracker(self._horizon_s), None
         self._judged_ns = end_ns
@@ -174,14 +184,22 @@ class Replay:
         self._ended.clear()
         if self._began_s is None:
             self._began_s = max(int(flows["first_ns"].min(initial=end_ns)), start_ns) / 1e9
+        # the last step ends early: only a horizon that is not yet full is judged by its length to then
+        now_s = end_s if end_s - self._began_s < self._horizon_s else self.feed.end_ns / 1e9
         match = self._table.match(flows)
-        experience = self._tracker.update(flows, self._engine.chunks(), end_s, match.subscriber, match.side)
-        self._last_load = self._load.update(experience, interval_s)
-        horizon_s = min(end_s - self._began_s, self._horizon_s)
-        self._busiest.add(end_s, horizon_s, bearers(experience, self._table, self._last_load))
+        experience = self._tracker.update(flows, self._engine.chunks(), now_s, match.subscriber, match.side)
+        self._last_load = self._load.update(experience, step_s, end_s)
+        self._compare(now_s, min(now_s - self._began_s, self._horizon_s), experience)
         rows = by_subscriber(experience, self._class_weights)
         self._tally.add_mos(rows)
-        self._timeline.add(end_s, interval_s, rows, self._last_load)
+        self._timeline.add(end_s, step_s, rows, self._last_load)
+
+    def _compare(self, end_s: float, horizon_s: float, experience: RecordArray) -> None:
+        """Keep the horizon if some cell carried more in it than ever; else its bearers are not needed."""
+        bits = carried_bps(experience, self._table) * horizon_s
+        if np.any(bits > self._most_bits * (1 + 1e-12)):
+            self._busiest.add(end_s, horizon_s, bearers(experience, self._table, self._last_load))
+            self._most_bits = np.maximum(self._most_bits, bits)
 
     def _result(self) -> ReplayResult:
         counters = self._engine.counters()
@@ -220,6 +238,12 @@ class Replay:
             (self._tracker.n_dropped, "flows were not judged: too many at once"),
         )
         self.notes += [f"{n:,} {what}" for n, what in losses if n]
+
+
+def _step_ns(interval_s: float) -> int:
+    if not interval_s > 0:
+        raise ConfigError(f"an interval of {interval_s} s: give seconds above 0")
+    return max(10**9 // max(math.ceil(1 / interval_s - 1e-9), 1), 1)
 
 
 def _table(config: CellsConfig | None, capacity_bps: float | tuple[float, float] | None) -> SubscriberTable:

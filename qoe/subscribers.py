@@ -21,7 +21,7 @@ import numpy as np
 
 from qoe.addresses import Addresses, PrefixTable, addresses_of, as_v6, distinct_addresses, find, text, within
 from qoe.config import CellsConfig
-from qoe.schema import CLASS_NAMES, AppClass, FloatArray, IntArray, RecordArray
+from qoe.schema import CLASS_NAMES, AppClass, BoolArray, FloatArray, IntArray, RecordArray
 
 _PRIVATE: Final = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
 _NEVER: Final = ("0.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3", "::/128", "fe80::/10", "ff00::/8")
@@ -164,42 +164,45 @@ class _InferringTable(SubscriberTable):
 
     def match(self, flows: RecordArray) -> Match:
         n_flows = len(flows)
+        if not n_flows:
+            return Match(np.zeros(0, np.int64), np.zeros(0, np.int64))
         src, dst = addresses_of(flows, "src"), addresses_of(flows, "dst")
         both = Addresses(*(np.concatenate(words) for words in zip(src, dst, strict=True)))
         distinct, ends = distinct_addresses(both)
-        side = self._sides(flows, distinct, ends.reshape(2, n_flows))
+        place = find(self._known, distinct)
+        side = self._sides(flows, distinct, ends.reshape(2, n_flows), place >= 0)
         owner = np.where(side == 1, ends[n_flows:], ends[:n_flows])
-        index = self._index(distinct, owner[side >= 0])
+        index = self._index(distinct, place, owner[side >= 0])
         subscriber = np.where(side >= 0, index[owner], -1)
         self.n_refused += int(np.count_nonzero((side >= 0) & (subscriber < 0)))
         return Match(subscriber, np.where(subscriber >= 0, side, -1))
 
-    def _sides(self, flows: RecordArray, distinct: Addresses, ends: IntArray) -> IntArray:
+    def _sides(
+        self, flows: RecordArray, distinct: Addresses, ends: IntArray, is_known: BoolArray
+    ) -> IntArray:
         """Which end of each flow is the subscriber, by the rules at the head of this module."""
         private = within(distinct, _PRIVATE)
         never = within(distinct, _NEVER)
-        src_answers = (flows["src_port"] < _WELL_KNOWN_PORTS) & (flows["dst_port"] >= _WELL_KNOWN_PORTS)
-        client, server = np.where(src_answers, ends[::-1], ends)
-        n_distinct = len(distinct.high)
-        opened = np.bincount(client, minlength=n_distinct) - np.bincount(server, minlength=n_distinct)
-        opened = opened + (find(self._known, distinct) >= 0)  # what was a subscriber tends to stay one
-        by_count = np.sign(opened[ends[0]] - opened[ends[1]])
-        by_range = private[ends[0]].astype(np.int64) - private[ends[1]].astype(np.int64)
-        by_port = np.where(src_answers, -1, 1)
-        src_wins = np.where(by_range != 0, by_range, np.where(by_count != 0, by_count, by_port)) > 0
-        side = np.where(src_wins, 0, 1)
-        for end in (0, 1):
-            alone = never[ends[1 - end]]
-            side = np.where(alone, np.where(private[ends[end]] & ~never[ends[end]], end, -1), side)
+        src_private, dst_private = private[ends]
+        side = np.where(src_private, 0, 1)
+        if np.any(src_private == dst_private):
+            side = np.where(src_private == dst_private, _side_by_use(flows, ends, is_known), side)
+        if np.any(never):
+            for end in (0, 1):
+                alone = never[ends[1 - end]]
+                side = np.where(alone, np.where(private[ends[end]] & ~never[ends[end]], end, -1), side)
         return side
 
-    def _index(self, distinct: Addresses, owners: IntArray) -> IntArray:
-        """Return the subscriber of each distinct address, -1 for none; learn the owners not yet known."""
-        place = find(self._known, distinct)
+    def _index(self, distinct: Addresses, place: IntArray, owners: IntArray) -> IntArray:
+        """Return the subscriber of each distinct address, -1 for none; learn the owners not yet known.
+
+        `place` is where each address stands among those known, -1 where it does not.
+        """
         index = np.full(len(place), -1, np.int64)
         index[place >= 0] = self._order[place[place >= 0]]
-        new = np.unique(owners[index[owners] < 0])[: self._max_subscribers - len(self.names)]
-        if len(new):
+        unknown = owners[index[owners] < 0]
+        if len(unknown):
+            new = np.unique(unknown)[: self._max_subscribers - len(self.names)]
             index[new] = np.arange(len(self.names), len(self.names) + len(new))
             self._learn(Addresses(distinct.high[new], distinct.low[new]))
         return index
@@ -218,3 +221,14 @@ class _InferringTable(SubscriberTable):
         self.weight = np.ones(n_subscribers)
         self.floor_mos = np.full(n_subscribers, np.nan)
         self.efficiency_bps = np.full((n_subscribers, 2), np.nan)
+
+
+def _side_by_use(flows: RecordArray, ends: IntArray, is_known: BoolArray) -> IntArray:
+    """Which end of each flow is the subscriber by the rules 3 and 4: who serves less, who opened."""
+    src_answers = (flows["src_port"] < _WELL_KNOWN_PORTS) & (flows["dst_port"] >= _WELL_KNOWN_PORTS)
+    client, server = np.where(src_answers, ends[::-1], ends)
+    n_distinct = len(is_known)
+    opened = np.bincount(client, minlength=n_distinct) - np.bincount(server, minlength=n_distinct)
+    opened = opened + is_known  # what was a subscriber tends to stay one
+    lead = opened[ends[0]] - opened[ends[1]]
+    return np.where(np.where(lead != 0, lead < 0, src_answers), 1, 0)

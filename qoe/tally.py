@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -170,6 +171,9 @@ class Timeline:
 
     Parameters
     ----------
+    spacing_s : float
+        Intervals of the same `spacing_s` seconds, counted from the first one's begin, make one span;
+        0: each its own.
     max_points : int
         Spans at most, 2 or more.
     max_values : int
@@ -178,7 +182,17 @@ class Timeline:
         Only the first so many of the table are followed over time.
     """
 
-    def __init__(self, max_points: int = 4096, max_values: int = 200_000, max_subscribers: int = 256) -> None:
+    def __init__(
+        self,
+        spacing_s: float = 0.0,
+        *,
+        max_points: int = 4096,
+        max_values: int = 200_000,
+        max_subscribers: int = 256,
+    ) -> None:
+        self._spacing_s = spacing_s
+        self._first_s: float | None = None
+        self._place = 0  # of the last span: how many spacings after the first
         self._spans: list[_Span] = []
         self._max_points, self._max_values = max_points, max_values
         self._max_subscribers = max_subscribers
@@ -207,13 +221,27 @@ class Timeline:
             values = rows["mos"][rows["app_class"] == app_class]
             if len(values):
                 mos["class", app_class] = (float(values.mean()) * duration_s, duration_s)
-        bits = load["load_bps"] * duration_s
-        self._spans.append(_Span(end_s, duration_s, mos, bits))
-        self._n_values += len(mos)
+        self._append(_Span(end_s, duration_s, mos, load["load_bps"] * duration_s))
         if len(self._spans) > self._max_points or (
             self._n_values > self._max_values and len(self._spans) > 2
         ):
             self._merge()
+
+    def _append(self, span: _Span) -> None:
+        """Add a span, or merge it with the last one if both lie within the same spacing."""
+        if self._first_s is None:
+            self._first_s = span.end_s - span.duration_s
+        place = self._place
+        if self._spacing_s:
+            self._place = math.floor((span.end_s - span.duration_s / 2 - self._first_s) / self._spacing_s)
+        if self._spacing_s and self._spans and self._place == place:
+            last = self._spans[-1]
+            self._n_values -= len(last.mos)
+            last.absorb(span)
+            self._n_values += len(last.mos)
+        else:
+            self._spans.append(span)
+            self._n_values += len(span.mos)
 
     def _merge(self) -> None:
         for first, second in zip(self._spans[::2], self._spans[1::2], strict=False):

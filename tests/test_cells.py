@@ -77,6 +77,15 @@ def test_busiest_second() -> None:
     assert len(load.update(make_experience(subscriber=[]), 1.0)) == 2
 
 
+def test_parts_of_different_seconds_do_not_add_up() -> None:
+    """Idle parts of a second are not handed in: ten busy tenths of ten seconds are no busy second."""
+    load = CellLoad(SubscriberTable.inferring())
+    experience = make_experience(subscriber=[-1], bytes_down=[100], bytes_up=[0])
+    rows = [load.update(experience, 0.1, second + 0.1) for second in range(10)]
+    assert [row["load_bps"][0] for row in rows] == pytest.approx([8000.0] * 10)
+    assert rows[-1]["busiest_bps"][0] == 800
+
+
 def test_bearers() -> None:
     """Flows of one subscriber and class merge: rates add, qualities are means by rate, terms join."""
     config = CellsConfig(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
@@ -126,9 +127,85 @@ def test_load_over_time_is_that_of_the_traffic(sent: list[Sent], found: ReplayRe
     for point in found.timeline:
         down, up = point.cells
         assert (down.direction, up.direction) == ("down", "up")
-        assert down.rate_bps == pytest.approx(want[round(point.time_s), True])
-        assert up.rate_bps == pytest.approx(want[round(point.time_s), False])
+        second = math.ceil(point.time_s)
+        assert down.rate_bps * point.duration_s == pytest.approx(want[second, True])
+        assert up.rate_bps * point.duration_s == pytest.approx(want[second, False])
         assert down.load_ratio == pytest.approx(down.rate_bps / 1e6)
+    assert {p.duration_s for p in found.timeline[:-1]} == {1.0}
+    last_ns = sent[-1].ts_ns
+    assert found.timeline[-1].duration_s == pytest.approx(last_ns % SECOND / 1e9)
+    assert found.timeline[-1].time_s == pytest.approx(last_ns / 1e9)
+
+
+def outcome(result: ReplayResult) -> list[object]:
+    """All but the timeline: what must not depend on how often it is told."""
+    return [
+        *(getattr(result, name) for name in ("packets", "bytes", "flows", "duration_s", "first_s", "last_s")),
+        *(result.classes, result.subscribers, result.cells, result.warnings),
+    ]
+
+
+@pytest.mark.parametrize("interval_s", [1.5, 5.0, 60.0, 3600.0, 8e9])
+def test_nothing_but_the_timeline_depends_on_a_long_interval(
+    sent: list[Sent], found: ReplayResult, tmp_path: Path, interval_s: float
+) -> None:
+    """MOS, loads, capacities and allocations are those of one second; the points are spaced as asked."""
+    path = record(tmp_path / "a.pcapng", sent)
+    got = replay(path, cells=config(capacity_down_bps=1e6), interval_s=interval_s, model=None)
+    assert outcome(got) == outcome(found)
+    duration_s = sum(p.duration_s for p in found.timeline)
+    assert len(got.timeline) == math.ceil(duration_s / interval_s)
+    assert sum(p.duration_s for p in got.timeline) == pytest.approx(duration_s)
+    for way in (0, 1):
+        bits = [sum(p.cells[way].rate_bps * p.duration_s for p in r.timeline) for r in (got, found)]
+        assert bits[0] == pytest.approx(bits[1])
+
+
+@pytest.mark.parametrize("interval_s", [0.1, 0.3, 0.7])
+def test_a_short_interval_looks_more_often_at_the_same(
+    sent: list[Sent], found: ReplayResult, tmp_path: Path, interval_s: float
+) -> None:
+    """The busiest second is the same; MOS and loads are close; points are not closer than asked."""
+    path = record(tmp_path / "a.pcapng", sent)
+    got = replay(path, cells=config(capacity_down_bps=1e6), interval_s=interval_s, model=None)
+    assert got.cells[1].capacity_bps == pytest.approx(found.cells[1].capacity_bps)
+    for one, other in zip(got.cells, found.cells, strict=True):
+        assert one.load_bps == pytest.approx(other.load_bps, rel=0.1)
+    for mine, whole in zip(got.classes, found.classes, strict=True):
+        assert (mine.app_class, mine.bytes) == (whole.app_class, whole.bytes)
+        assert mine.mos == (None if whole.mos is None else pytest.approx(whole.mos, abs=0.2))
+    assert len(got.timeline) <= math.ceil(12 / interval_s) + 1
+
+
+def test_a_short_capture_is_not_diluted(tmp_path: Path) -> None:
+    """A fifth of a second of traffic has the load of this fifth, whatever the interval."""
+    sent = [Sent(T0 + i * SECOND // 100, 1, True, 1000) for i in range(21)]
+    bits = 8 * sum(map(wire_bytes, sent))
+    for interval_s in (1.0, 3600.0):
+        got = replay(record(tmp_path / "a.pcapng", sent), interval_s=interval_s, model=None)
+        assert got.cells[0].load_bps == pytest.approx(bits / 0.2)
+        assert [p.cells[0].rate_bps for p in got.timeline] == [pytest.approx(bits / 0.2)]
+        assert got.cells[0].capacity_bps == pytest.approx(bits)
+
+
+def test_an_interval_must_be_positive() -> None:
+    """Neither nothing, nor less, nor no number at all."""
+    for interval_s in (0.0, -1.0, math.nan):
+        with pytest.raises(ConfigError, match="above 0"):
+            Replay([], interval_s=interval_s, model=None)
+
+
+def test_long_intervals_hold_no_flows(tmp_path: Path) -> None:
+    """Flows that ended are counted every second and let go, even if no point of the timeline is due."""
+    path = record(tmp_path / "a.pcapng", traffic(400, seconds=4000))
+    run = Replay([path], interval_s=8e9, model=None)
+    held = []
+    judge = run._judge
+    run._judge = lambda end_ns: (judge(end_ns), held.append(len(run._ended)))  # type: ignore[method-assign]
+    got = run.run()
+    assert got.flows > 20
+    assert len(held) > 300
+    assert set(held) == {0}
 
 
 def test_the_headline_is_the_busiest_horizon(sent: list[Sent], found: ReplayResult) -> None:

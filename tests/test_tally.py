@@ -114,6 +114,24 @@ def test_a_timeline_is_bounded_and_keeps_its_means(n_intervals: int) -> None:
     assert points[0].cells[1].load_ratio == 0.0
 
 
+@pytest.mark.parametrize("spacing_s", [0.0, 1.0, 2.5, 5.0, 8e9])
+def test_a_timeline_is_spaced_as_asked(spacing_s: float) -> None:
+    """Intervals that begin within the same spacing are one point, the mean of them; idle ones make none."""
+    timeline, who = Timeline(spacing_s), table(1)
+    seconds = [0, 1, 2, 3, 4, 5, 6, 17, 18, 19]
+    for i in seconds:
+        timeline.add(101.0 + i, 1.0, mos_rows((0, ALL_CLASSES, 1 + i / 5)), load_rows(1000.0 * i))
+    groups: dict[int, list[int]] = defaultdict(list)
+    for i in seconds:
+        groups[int((i + 0.5) // (spacing_s or 1.0))].append(i)
+    points = timeline.points(who, {})
+    assert [p.time_s for p in points] == [101.0 + g[-1] for g in groups.values()]
+    assert [p.duration_s for p in points] == [len(g) for g in groups.values()]
+    for point, group in zip(points, groups.values(), strict=True):
+        assert point.subscribers["s0"] == pytest.approx(1 + np.mean(group) / 5)
+        assert point.cells[0].rate_bps == pytest.approx(1000 * np.mean(group))
+
+
 def test_a_timeline_of_a_crowd_is_bounded() -> None:
     """Many subscribers over many intervals hold no more values than allowed, and not all are followed."""
     timeline, who = Timeline(max_values=2000, max_subscribers=50), table(300)
