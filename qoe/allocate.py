@@ -7,7 +7,7 @@ what was observed is held and no gain is claimed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -26,6 +26,16 @@ if TYPE_CHECKING:
 LEAST_SHARE_RATIO: Final = 0.25
 """No bearer is starved: it keeps this much of an equal share, or all that it was seen to use if that is
 less. The sum of MOS alone would silence a download for good, as nobody's MOS falls below 1."""
+
+LEAST_BPS: Final = 1000.0
+"""A bearer below this rate whose MOS cannot be judged (a name looked up, a time asked for) is left out: its
+curve would only be a guess, and its gain a phantom."""
+
+_SHED_WORDS: Final = {
+    "airtime_cap": "it would take more than half of the cell",
+    "capacity": "the cell is too small",
+    "unreachable": "no share gives it that MOS",
+}
 
 HELD: Final = "held"
 """Status of a result that keeps what was observed."""
@@ -96,6 +106,7 @@ def allocate(
     list of CellResult
         By cell, downlink first.
     """
+    moments = {where: replace(moment, bearers=judged(moment.bearers)) for where, moment in moments.items()}
     capacity = {
         (int(row["cell"]), int(row["direction"])): (float(row["capacity_bps"]), bool(row["capacity_known"]))
         for row in load
@@ -109,6 +120,12 @@ def allocate(
         else _held(table, where, moment, capacity[where][0])
         for where, moment in sorted(moments.items())
     ]
+
+
+def judged(bearers: RecordArray) -> RecordArray:
+    """Give the bearers that a weight is worth: all of them if none is."""
+    worth = np.isfinite(bearers["mos"]) | (bearers["rate_bps"] >= LEAST_BPS)
+    return bearers[worth] if worth.any() else bearers
 
 
 def _solve(problems: Sequence[CellProblem]) -> list[Allocation]:
@@ -215,7 +232,7 @@ def _optimised(moment: Moment, a: Allocation) -> CellResult:
         shadow_price_capacity=_finite(a.capacity_gain),
         counterfactual_pf=_finite(a.pf.mean_mos),
         below_mos_2=[who[i] for i in a.below_mos_2],
-        shed=[f"{who[s.index]} ({s.reason.replace('_', ' ')})" for s in a.shed if s.kind != "group_min"],
+        shed=[f"{who[s.index]} ({_SHED_WORDS[s.reason]})" for s in a.shed if s.kind != "group_min"],
         allocations=_rows(
             bearers,
             (a.subscriber, a.app_class),

@@ -42,7 +42,8 @@ Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 _RATE: Final = re.compile(
     r"\s*(?P<number>[^\sA-Za-z]+(?:[eE][-+]?\d+)?)\s*(?P<prefix>[kKmMgGtT]?)(?P<unit>[A-Za-z/]*)\s*"
 )
-_RATE_UNITS: Final = ("", "bit/s", "bits/s", "bps", "b/s", "bit", "bit/sec")
+_LEAST_BPS: Final = 1000.0  # less is a slip of the unit, not a link
+_RATE_UNITS: Final = ("", "b", "bit/s", "bits/s", "bps", "b/s", "bit", "bit/sec")
 _RATE_SCALE: Final = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
 _WEIGHTS: Final = (1e-6, 1e6)
 _RATE_HELP: Final = "write a rate as 20 Mbit/s, 20M or 2e7 (bits per second)"
@@ -71,7 +72,7 @@ def parse_rate(value: str | float) -> float:
     Returns
     -------
     float
-        Bit/s, positive and finite.
+        Bit/s, 1,000 or more.
 
     Raises
     ------
@@ -83,6 +84,8 @@ def parse_rate(value: str | float) -> float:
     bps = _rate_of_text(value) if isinstance(value, str) else float(value)
     if not (math.isfinite(bps) and bps > 0):
         raise ConfigError(f"a rate must be positive and finite, not {value!r}: {_RATE_HELP}")
+    if bps < _LEAST_BPS:
+        raise ConfigError(f"{value!r} is {bps:g} bit/s, too little for any link: {_RATE_HELP}")
     return bps
 
 

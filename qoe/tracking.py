@@ -103,7 +103,7 @@ class FlowStore:
         ):
             self._rows[name][place] = values
         self._steps.append(_Step(now_s, length_s, records["flow_id"].copy(), rounded))
-        self._shift(self._steps[-1], 1)
+        self._shift(place, rounded, length_s, 1)
         self._forget()
         return growth
 
@@ -137,31 +137,37 @@ class FlowStore:
         dropped, or tracking began later) grows from its counters now: how much of them is new is not known.
         """
         known = self._rows["record"]["flow_id"]
-        _, is_known = _locate(known, records["flow_id"])
+        place, is_known = _locate(known, records["flow_id"])
+        if is_known.all():
+            return place
         fresh = np.zeros(np.count_nonzero(~is_known), _STATE_DTYPE)
         fresh["record"] = records[~is_known]
         fresh["admitted_s"] = now_s
         is_old = fresh["record"]["first_ns"] / 1e9 < before_s - _SHORTEST_S
         fresh["counted"][is_old] = count(fresh["record"][is_old])
-        rows = np.concatenate([self._rows, fresh]) if len(fresh) else self._rows
-        if len(fresh) and len(known) and fresh["record"]["flow_id"][0] < known[-1]:
+        rows = np.concatenate([self._rows, fresh])
+        if len(known) and fresh["record"]["flow_id"][0] < known[-1]:
             rows = rows[np.argsort(rows["record"]["flow_id"], kind="stable")]
         self._rows = rows
         return np.searchsorted(rows["record"]["flow_id"], records["flow_id"])
 
-    def _shift(self, step: _Step, sign: int) -> None:
-        """Add a step to the sums, or take it off again."""
+    def _take_off(self, step: _Step) -> None:
+        """Take a step off the sums of those of its flows that are still here."""
         place, there = _locate(self._rows["record"]["flow_id"], step.flow_id)
         there[there] = self._rows["admitted_s"][place[there]] <= step.now_s  # else dropped and come back
-        place, growth = place[there], step.growth[there]
+        place = place[there]
+        self._shift(place, step.growth[there], step.length_s, -1)
+        self._rows["grown"][place[self._rows["n_steps"][place] == 0]] = 0.0
+
+    def _shift(self, place: IntArray, growth: npt.NDArray[np.float32], length_s: float, sign: int) -> None:
+        """Add a step of these rows to the sums, or take it off again."""
         self._rows["grown"][place] += sign * growth
         self._rows["n_steps"][place] += sign
-        self._rows["active_s"][place] += sign * step.length_s
+        self._rows["active_s"][place] += sign * length_s
 
     def _forget(self) -> None:
         while self._steps and self._steps[0].now_s <= self._now_s - self._horizon_s + 1e-6:
-            self._shift(self._steps.popleft(), -1)
-        self._rows["grown"][self._rows["n_steps"] == 0] = 0.0
+            self._take_off(self._steps.popleft())
         idle_s = self._now_s - self._rows["seen_s"]
         if len(idle_s) > self._max_flows:
             self.n_dropped += len(idle_s) - self._max_flows

@@ -131,7 +131,7 @@ def test_the_story_names_who_suffers_and_what_changes() -> None:
     """Who is below fair, the gain, the bound and who gains and gives are all told."""
     told = " ".join(story.sentences(results.result()))
     assert "1 of 2 subscribers had less than fair quality (MOS below 3): ana (2.20)" in told
-    assert "raise the mean MOS of 2 bearers from 2.50 to 3.25" in told
+    assert "raise the weighted mean MOS of 2 bearers from 2.50 to 3.25" in told
     assert "no weights can give more than 3.26" in told
     details = " ".join(story.cell_details(results.cell()))
     assert "Who gains: ana's video (2.00 to 3.50)" in details

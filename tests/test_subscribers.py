@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qoe.addresses import addresses_of, within
 from qoe.config import Cell, CellsConfig, Subscriber, Tier
 from qoe.schema import FLOW_DTYPE, AppClass, Tunnel
 from qoe.subscribers import SubscriberTable
@@ -39,6 +40,21 @@ def owners(table: SubscriberTable, flows: np.ndarray) -> list[str]:
     match = table.match(flows)
     assert np.array_equal(match.subscriber >= 0, match.side >= 0)
     return [table.names[i] if i >= 0 else "" for i in match.subscriber]
+
+
+@given(
+    st.lists(st.one_of(st.ip_addresses(), st.ip_addresses(network="10.0.0.0/7")), max_size=20),
+    st.lists(st.sampled_from(["10.0.0.0/8", "11.0.0.1/32", "0.0.0.0/0", "fc00::/7", "::/128"]), max_size=4),
+)
+@settings(deadline=None)
+def test_within_is_that_of_the_standard_library(
+    hosts: list[ipaddress.IPv4Address | ipaddress.IPv6Address], prefixes: list[str]
+) -> None:
+    """An address lies in a prefix of its own version if ipaddress says so; IPv6 prefixes hold no IPv4."""
+    flows = make_flows(*((str(host), str(host)) for host in hosts))
+    nets = [ipaddress.ip_network(prefix) for prefix in prefixes]
+    got = within(addresses_of(flows, "src"), tuple(prefixes))
+    assert got.tolist() == [any(host in net for net in nets) for host in hosts]
 
 
 def test_match_by_prefix() -> None:

@@ -27,7 +27,8 @@ examples:
 
 Columns: addresses and ports as the first packet had them (forward is its direction), packets and bytes on
 the wire, first_s and last_s in seconds since 1970, the class with its confidence and what it rests on,
-then everything that was measured. docs: qoe_native/include/qoe.h names each.
+then everything that was measured. The fields of struct qoe_flow in qoe.h name each ('qoe info' says
+where it is); name_0, name_1, … are the elements of one field.
 """
 
 
@@ -71,8 +72,10 @@ def _format(args: argparse.Namespace) -> Format:
     if args.format:
         chosen: Format = args.format
         return chosen
-    suffix = args.output.suffix.lower() if args.output else ""
-    return next((f for f in _FORMATS if suffix == f".{f}"), "csv")
+    suffix = args.output.suffix.lower().lstrip(".") if args.output else ""
+    if suffix and suffix not in _FORMATS:
+        args.parser.error(f"{args.output}: no format is called {suffix!r}: name one with --format")
+    return next((f for f in _FORMATS if suffix == f), "csv")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -81,12 +84,12 @@ def run(args: argparse.Namespace) -> int:
     from qoe.feed import Feed
     from qoe.flows import Engine
 
-    kind = _format(args)
-    if kind == "parquet" and not args.output and sys.stdout is not None and sys.stdout.isatty():
-        args.parser.error("parquet is binary: name a file with -o, or redirect the output")
     captures = expand(args.captures)
     if args.output:
         common.refuse_overwriting(args.output, captures)
+    kind = _format(args)
+    if kind == "parquet" and not args.output and sys.stdout is not None and sys.stdout.isatty():
+        args.parser.error("parquet is binary: name a file with -o, or redirect the output")
     engine = Engine(
         max_flows=args.max_flows,
         idle_timeout_s=args.idle_timeout,

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from importlib import metadata, resources
 from typing import Any, Final
 
+import qoe_native
 from qoe import __version__
 from qoe.commands import common
 from qoe.errors import QoeError
@@ -44,7 +45,8 @@ def collect() -> dict[str, Any]:
     Returns
     -------
     dict
-        ``version``, ``python``, ``platform``, ``kernel``, ``model`` and ``packages`` (None: not installed).
+        ``version``, ``python``, ``platform``, ``kernel``, ``embedding`` (for a C host), ``model`` and
+        ``packages`` (None: not installed).
     """
     from qoe_native.engine import build_info
 
@@ -53,6 +55,7 @@ def collect() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "kernel": build_info(),
+        "embedding": {"include": qoe_native.get_include(), "library": qoe_native.get_library()},
         "model": _model(),
         "packages": {name: _version(name) for name in _NEEDED},
         "extras": {extra: {name: _version(name) for name in names} for extra, names in _EXTRAS.items()},
@@ -87,6 +90,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
     lines = [
         f"qoe {found['version']}, Python {found['python']}, {found['platform']}",
         f"kernel: {built}",
+        *(f"{key}: {path}" for key, path in found["embedding"].items()),
         f"model: {'usable' if model['usable'] else model['error']}",
     ]
     lines += [f"  {line}" for line in _card_lines(model.get("card", {}))]

@@ -96,11 +96,11 @@ def change_sentence(cell: CellResult) -> Iterator[str]:
     count = text.plural(len(cell.allocations), "bearer")
     if after - before < _NOTICED / 2:
         yield (
-            f"The shares are about as good as they can be: new ones would move the mean MOS of {count} from"
-            f" {before:.2f} to {after:.2f}."
+            "The shares are about as good as they can be: new ones would move the weighted mean MOS of"
+            f" {count} from {before:.2f} to {after:.2f}."
         )
         return
-    told = f"The weights would raise the mean MOS of {count} from {before:.2f} to {after:.2f}"
+    told = f"The weights would raise the weighted mean MOS of {count} from {before:.2f} to {after:.2f}"
     if cell.mos_bound is not None and cell.gap_ratio is not None:
         nearness = text.gap_word(cell.gap_ratio)
         told += f"; no weights can give more than {cell.mos_bound:.2f}, so this is {nearness}"

@@ -212,7 +212,7 @@ def _answer(cell: dict[str, Any], bold: Style) -> Iterator[str]:
         f" {text.si(cell['capacity_bps'], 'bit/s')}, {cell['status'].replace('_', ' ')}"
     )
     yield (
-        f"  mean MOS before {text.mos(cell['mos_before'])}, after {text.mos(cell['mos_after'])},"
+        f"  weighted mean MOS before {text.mos(cell['mos_before'])}, after {text.mos(cell['mos_after'])},"
         f" bound {text.mos(cell['mos_bound'])}; gap {text.percent(cell['gap_ratio'])}"
     )
     rows = (

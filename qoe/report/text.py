@@ -8,7 +8,11 @@ from typing import Final
 
 _SI: Final = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 _MOS_WORDS: Final = ((1.5, "bad"), (2.5, "poor"), (3.5, "fair"), (4.5, "good"))
-_GAP_WORDS: Final = ((5e-4, "the best there is"), (0.01, "as good as the best"), (0.05, "near the best"))
+_GAP_WORDS: Final = (
+    (5e-4, "the best on these curves"),
+    (0.01, "as good as the best"),
+    (0.05, "near the best"),
+)
 DIRECTION_WORDS: Final = {"down": "downlink", "up": "uplink"}
 
 
