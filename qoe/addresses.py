@@ -109,9 +109,9 @@ class _Masks(NamedTuple):
 def _masks(prefixes: tuple[str, ...]) -> _Masks:
     nets = [as_v6(ipaddress.ip_network(prefix)) for prefix in prefixes]
     everything = Addresses(*np.full((2, 1), ~_U64(0)))
-    masks = [_masked(everything, length) for _, length in nets]
-    first = np.array([(n >> 64, n & (1 << 64) - 1) for n, _ in nets], _U64).T[:, :, None]
-    return _Masks(Addresses(*first), Addresses(*np.array(masks, _U64).transpose(1, 0, 2)))
+    masks = np.array([_masked(everything, length) for _, length in nets], _U64).reshape(-1, 2, 1)
+    firsts = np.array([(n >> 64, n & (1 << 64) - 1) for n, _ in nets], _U64).reshape(-1, 2, 1)
+    return _Masks(Addresses(firsts[:, 0], firsts[:, 1]), Addresses(masks[:, 0], masks[:, 1]))
 
 
 def within(addresses: Addresses, prefixes: tuple[str, ...]) -> BoolArray:
