@@ -27,6 +27,7 @@ OnFlows: TypeAlias = Callable[[RecordArray], None]
 
 DEFAULT_HORIZON_S: Final = 10.0
 _FLUSHED_AT_ONCE: Final = 65_536
+_STEPS_MOST: Final = 10  # a second; in shorter steps no flow seems to be active, and its MOS is too good
 
 
 def replay(
@@ -51,7 +52,7 @@ def replay(
         lower bound: no gain is then claimed. Not with `cells`.
     interval_s : float
         Spacing of the timeline, seconds of capture time, above 0. What is judged is judged once a second
-        whatever it says, more often only if it is below 1.
+        whatever it says, more often only if it is below 1; the least is 0.1.
     model : str or Path, optional
         The classifier, as `Engine` takes it.
 
@@ -82,7 +83,7 @@ class Replay:
     """One replay: reads captures by steps of their own time, judges each, adds up.
 
     A step lasts a second, or if the timeline is finer the longest even part of one that is no longer than
-    `interval_s`: loads, rates and MOS must not depend on how often they are told.
+    `interval_s`, but a tenth at least: loads, rates and MOS must not depend on how often they are told.
 
     Memory is bounded by live flows, subscribers and `qoe.tally.Timeline`, not by the captures' length.
 
@@ -127,6 +128,10 @@ class Replay:
         self._engine = Engine(max_flows=max_flows, model=model)
         self.feed = Feed(paths, self._engine, step_ns, progress)
         self.notes: list[str] = []
+        if interval_s < 1 / _STEPS_MOST:
+            self.notes.append(
+                f"an interval of {interval_s:g} s is too short to judge: the timeline has tenths"
+            )
         self._on_flows = on_flows
         self._tally, self._timeline, self._busiest = Tally(), Timeline(interval_s), Busiest()
         self._most_bits = np.zeros((len(self._table.cell_names), 2))  # of a horizon, as `_busiest` has it
@@ -243,7 +248,8 @@ class Replay:
 def _step_ns(interval_s: float) -> int:
     if not interval_s > 0:
         raise ConfigError(f"an interval of {interval_s} s: give seconds above 0")
-    return max(10**9 // max(math.ceil(1 / interval_s - 1e-9), 1), 1)
+    n_steps = min(1 / interval_s, _STEPS_MOST)  # a second
+    return 10**9 // max(math.ceil(n_steps - 1e-9), 1)
 
 
 def _table(config: CellsConfig | None, capacity_bps: float | tuple[float, float] | None) -> SubscriberTable:

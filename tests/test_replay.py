@@ -177,6 +177,17 @@ def test_a_short_interval_looks_more_often_at_the_same(
     assert len(got.timeline) <= math.ceil(12 / interval_s) + 1
 
 
+def test_an_interval_too_short_to_judge_is_said(sent: list[Sent], tmp_path: Path) -> None:
+    """A millisecond gives what a tenth of a second gives, timeline included, and a line that says so."""
+    path = record(tmp_path / "a.pcapng", sent)
+    tenth, less = (replay(path, interval_s=interval_s, model=None) for interval_s in (0.1, 0.001))
+    assert less.timeline == tenth.timeline
+    assert outcome(less)[:-1] == outcome(tenth)[:-1]
+    (line,) = less.warnings
+    assert "0.001 s is too short" in line
+    assert tenth.warnings == []
+
+
 def test_a_short_capture_is_not_diluted(tmp_path: Path) -> None:
     """A fifth of a second of traffic has the load of this fifth, whatever the interval."""
     sent = [Sent(T0 + i * SECOND // 100, 1, True, 1000) for i in range(21)]
