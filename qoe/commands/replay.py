@@ -57,7 +57,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         type=common.positive_seconds,
         default=1.0,
         metavar="S",
-        help="judge every S seconds of capture time (default: 1)",
+        help="one point of the timeline every S seconds of capture time, 0.1 or more (default: 1)",
     )
     parser.add_argument("--json", action="store_true", help="write one JSON object, not a table")
     parser.add_argument("--html", type=Path, metavar="FILE", help="also write one page with pictures")
