@@ -59,9 +59,9 @@ def run(quick: bool) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         capture = Path(folder) / "mix.pcap"
         _generate(capture, packets, flows)
-        qoe = [sys.executable, "-m", "qoe", "flows", str(capture)]
+        qoe = [sys.executable, "-P", "-m", "qoe", "flows", str(capture)]
         commands = {
-            "read only": [sys.executable, "-c", _READ, str(capture)],
+            "read only": [sys.executable, "-P", "-c", _READ, str(capture)],
             "flows csv": [*qoe, "-o", str(Path(folder) / "flows.csv")],
             "flows parquet": [*qoe, "-o", str(Path(folder) / "flows.parquet")],
         }

@@ -116,7 +116,9 @@ def test_standard_input() -> None:
     """A capture comes in through a pipe, compressed or not."""
     script = "import qoe.capture as c; print(sum(len(b.packets) for b in c.read('-')))"
     for capture in (pcapng(some_packets(500)), zstandard.compress(pcap(some_packets(500)))):
-        told = subprocess.run([sys.executable, "-c", script], input=capture, capture_output=True, check=False)
+        told = subprocess.run(
+            [sys.executable, "-P", "-c", script], input=capture, capture_output=True, check=False
+        )
         assert told.stdout.split() == [b"500"], told.stderr
         assert b"packets that hold no byte" in told.stderr
 

@@ -78,7 +78,7 @@ def run(capfd: pytest.CaptureFixture[str]) -> Qoe:
 
 def program(*argv: object, **options: Any) -> subprocess.Popen[bytes]:
     """Start the command line as a program."""
-    command = [sys.executable, "-m", "qoe", *map(str, argv)]
+    command = [sys.executable, "-P", "-m", "qoe", *map(str, argv)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
 
 
@@ -119,7 +119,7 @@ def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys; from qoe.cli import main; main(['--help']); print(sorted(sys.modules), file=sys.stderr)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stderr.strip("[]\n'").split("', '"))
     assert "qoe.cli" in loaded
     assert loaded.isdisjoint(
@@ -591,7 +591,7 @@ def test_interrupted_it_prints_what_is_done(tmp_path: Path, command: str) -> Non
     os.mkfifo(fifo)
     options = ["--json"] if command == "replay" else []
     reading = program(command, fifo, "--model", "none", *options)
-    with fifo.open("wb") as sink:
+    with fifo.open("r+b", buffering=0) as sink:  # both ends: it does not wait for a reader that died
         sink.write(pcapng(packets(30), link=RAW_IP))
         sink.flush()
         _wait_until_read(sink.fileno())
@@ -624,7 +624,7 @@ def _wait_until_read(pipe: int) -> None:
 
 def test_a_closed_stdout_is_one_line(capture: Path) -> None:
     """With standard output closed there is a message, not a traceback."""
-    command = f"exec {sys.executable} -m qoe flows {capture} --model none >&-"
+    command = f"exec {sys.executable} -P -m qoe flows {capture} --model none >&-"
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
     assert "standard output is closed" in done.stderr

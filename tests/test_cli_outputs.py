@@ -46,7 +46,7 @@ def test_the_result_comes_before_the_files(tmp_path: Path) -> None:
     """What was computed is printed though a file cannot be written then."""
     (tmp_path / "report.html").mkdir()
     done = subprocess.run(
-        [sys.executable, "-m", "qoe", "replay", str(EXAMPLE), "--json", "--out", str(tmp_path)],
+        [sys.executable, "-P", "-m", "qoe", "replay", str(EXAMPLE), "--json", "--out", str(tmp_path)],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -60,7 +60,7 @@ def test_the_result_comes_before_the_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize("arguments", ["replay {} --capacity 20M", "flows {}"])
 def test_without_standard_output(arguments: str, tmp_path: Path) -> None:
     """A closed standard output is no internal error."""
-    command = f"{sys.executable} -m qoe {arguments.format(EXAMPLE)} >&-"
+    command = f"{sys.executable} -P -m qoe {arguments.format(EXAMPLE)} >&-"
     done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "internal error" not in done.stderr
 

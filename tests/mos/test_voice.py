@@ -120,5 +120,5 @@ def test_import_is_light():
     """Importing the voice models pulls in no heavy package."""
     heavy = "{'scipy', 'numba', 'pyarrow', 'sklearn', 'matplotlib'}"
     code = f"import sys, qoe.mos.voice; print(sorted({heavy} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
