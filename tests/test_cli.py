@@ -591,7 +591,8 @@ def test_interrupted_it_prints_what_is_done(tmp_path: Path, command: str) -> Non
     os.mkfifo(fifo)
     options = ["--json"] if command == "replay" else []
     reading = program(command, fifo, "--model", "none", *options)
-    with fifo.open("r+b", buffering=0) as sink:  # both ends: it does not wait for a reader that died
+    # both ends are opened: this does not wait for a reader that died
+    with fifo.open("r+b", buffering=0) as sink:
         sink.write(pcapng(packets(30), link=RAW_IP))
         sink.flush()
         _wait_until_read(sink.fileno())
