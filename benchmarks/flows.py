@@ -36,6 +36,7 @@ def _generate(path: Path, packets: int, flows: int) -> None:
     subprocess.run(
         [
             sys.executable,
+            "-P",
             "-m",
             "qoe.tools.synth",
             "mix",

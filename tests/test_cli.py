@@ -384,6 +384,7 @@ def replayed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess
     folder = tmp_path_factory.mktemp("replay") / "out"
     command = [
         sys.executable,
+        "-P",
         "-m",
         "qoe",
         "replay",
