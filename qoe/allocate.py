@@ -8,20 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 
 from qoe.cells import SubscriberTable
 from qoe.config import Direction
 from qoe.experience import cell_mos
+from qoe.optimise import Allocation, CellProblem, solve
 from qoe.optimise.curves import evaluate
 from qoe.report.result import AllocationRow, CellResult
 from qoe.schema import CLASS_NAMES, FloatArray, RecordArray
 from qoe.utility import curves
-
-if TYPE_CHECKING:
-    from qoe.optimise import Allocation, CellProblem
 
 LEAST_SHARE_RATIO: Final = 0.25
 """No bearer is starved: it keeps this much of an equal share, or all that it was seen to use if that is
@@ -113,7 +111,7 @@ def allocate(
     }
     asked = [where for where in sorted(moments) if capacity[where][1]]
     problems = [_problem(table, where, moments[where], capacity[where][0]) for where in asked]
-    solved = dict(zip(asked, _solve(problems), strict=True))
+    solved = dict(zip(asked, solve(problems), strict=True))
     return [
         _optimised(moment, solved[where])
         if where in solved
@@ -128,14 +126,6 @@ def judged(bearers: RecordArray) -> RecordArray:
     return bearers[worth] if worth.any() else bearers
 
 
-def _solve(problems: Sequence[CellProblem]) -> list[Allocation]:
-    if not problems:
-        return []
-    from qoe.optimise import solve  # numba takes a moment to load
-
-    return solve(problems)
-
-
 def _names(table: SubscriberTable, bearers: RecordArray) -> tuple[list[str], list[str]]:
     return [table.names[i] for i in bearers["subscriber"]], [CLASS_NAMES[i] for i in bearers["app_class"]]
 
@@ -143,8 +133,6 @@ def _names(table: SubscriberTable, bearers: RecordArray) -> tuple[list[str], lis
 def _problem(
     table: SubscriberTable, where: tuple[int, int], moment: Moment, capacity_bps: float
 ) -> CellProblem:
-    from qoe.optimise import CellProblem
-
     bearers = moment.bearers
     subscriber, app_class = _names(table, bearers)
     least = np.minimum(bearers["share_observed"], LEAST_SHARE_RATIO / max(len(bearers), 1))

@@ -3,7 +3,7 @@ from libc.math cimport log2, sqrt
 from libc.stdint cimport int16_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from qoe_native.abi cimport *
-from qoe_native.flowtable cimport Extension, Flow, IS_IPV6, NONE, last_seen
+from qoe_native.flowtable cimport Extension, Flow, last_seen
 from qoe_native.layers cimport Headers
 from qoe_native.media cimport SYN, TCP
 
@@ -114,13 +114,13 @@ cdef inline void proportions(const uint16_t *histogram, int n_bins, float *out) 
 
 
 cdef inline void fill_features(const Flow *f, const Extension *x, float *out) noexcept nogil:
-    # QOE_N_FEATURES numbers in the order of FEATURE_NAMES (engine.pyx): no port, address or name.
+    # QOE_N_FEATURES numbers in the order of QOE_FEATURE_NAMES (host.h): no port, address or name.
     # Sizes in payload bytes, times in ms; logarithms to base 2 of 1 + x keep scales comparable.
     cdef:
         double n = <double> f.packets[0] + f.packets[1]
         double seconds = 0 if last_seen(f) <= f.first_ns else <double> (last_seen(f) - f.first_ns) * 1e-9
         double payload = <double> f.payload_bytes[0] + <double> f.payload_bytes[1]
-        int i, way, k = 0
+        int i, way, k
     out[0] = log1(n)
     out[1] = log1(seconds * 1e3)
     out[2] = ratio(f.packets[0], n)

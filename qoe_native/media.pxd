@@ -5,7 +5,7 @@ from libc.math cimport fabs
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from qoe_native.abi cimport *
-from qoe_native.flowtable cimport Extension, Flow, NONE, RtpState, SERVER_FIRST, TcpState
+from qoe_native.flowtable cimport Extension, Flow, RtpState, SERVER_FIRST, TcpState
 from qoe_native.intrin cimport be16, be32
 from qoe_native.layers cimport Headers
 
