@@ -16,10 +16,11 @@ FEATURE_SCHEMA = crc32(<const uint8_t *> QOE_FEATURE_NAMES, text_bytes(QOE_FEATU
 SIZES = {
     "qoe_flow": sizeof(qoe_flow), "qoe_chunk": sizeof(qoe_chunk), "qoe_decision": sizeof(qoe_decision),
     "qoe_verdict": sizeof(qoe_verdict), "qoe_config": sizeof(qoe_config), "qoe_counters": sizeof(qoe_counters),
-    "qoe_packet": sizeof(qoe_packet), "flow_record": sizeof(Flow), "extension": sizeof(Extension),
+    "qoe_packet": sizeof(qoe_packet),
 }
 STATUS_NAMES = (
     "flow", "not_ip", "truncated", "bad_link", "bad_tunnel", "bad_ipv4", "bad_ipv6", "too_deep", "unknown_link_type",
+    "other_shard",
 )
 
 
@@ -29,7 +30,8 @@ cdef class Engine:
 
     def __cinit__(self, *, uint32_t max_flows=0, uint32_t max_extensions=0, uint32_t max_fragments=0,
                   uint32_t max_chunks=0, uint32_t max_decisions=0, uint64_t idle_timeout_ns=0,
-                  uint64_t active_timeout_ns=0, uint64_t seed=0, uint32_t options=0,
+                  uint64_t active_timeout_ns=0, uint64_t export_interval_ns=0, uint64_t seed=0, uint32_t options=0,
+                  uint32_t shard=0, uint32_t n_shards=0,
                   float min_confidence=0.0, const unsigned char[::1] model=None):
         cdef:
             qoe_config config
@@ -43,7 +45,10 @@ cdef class Engine:
         config.max_decisions = max_decisions
         config.idle_timeout_ns = idle_timeout_ns
         config.active_timeout_ns = active_timeout_ns
+        config.export_interval_ns = export_interval_ns
         config.seed = seed
+        config.shard = shard
+        config.n_shards = n_shards
         config.options = options
         config.min_confidence = min_confidence
         if model is not None:
@@ -74,7 +79,7 @@ cdef class Engine:
 
     @property
     def n_ended(self):
-        return self.engine.table.n_ended
+        return self.engine.table.n_ended + (self.engine.interim_head - self.engine.interim_tail)
 
     def process(self, const unsigned char[::1] data, const unsigned char[::1] packets, unsigned char[::1] out=None):
         cdef:
@@ -148,10 +153,8 @@ cdef class Engine:
         cdef int n = 0
         cdef uint32_t capacity = out.shape[0] // sizeof(qoe_flow)
         if capacity:
-            self.enter()
-            with nogil:
+            with nogil:                           # beside a thread that processes, if there is one
                 n = qoe_engine_snapshot(self.engine, <qoe_flow *> &out[0], capacity, since_ns, &cursor)
-            self.busy = False
         return n, cursor
 
     def export(self, unsigned char[::1] out):
@@ -213,7 +216,7 @@ cdef class Engine:
             named["packets_" + name] = c.by_status[i]
         named.update(
             zero_length=c.zero_length, fragments=c.fragments, fragments_unmatched=c.fragments_unmatched,
-            flows_created=c.flows_created, flows_idle=c.flows_idle, flows_active_timeout=c.flows_active_timeout,
+            flows_interim=c.flows_interim, flows_created=c.flows_created, flows_idle=c.flows_idle, flows_active_timeout=c.flows_active_timeout,
             flows_evicted=c.flows_evicted, flows_flushed=c.flows_flushed,
             exports_lost=c.exports_lost, extensions_full=c.extensions_full, chunks_lost=c.chunks_lost,
             decisions_lost=c.decisions_lost, clock_back=c.clock_back, decisions=c.decisions,
@@ -270,8 +273,8 @@ def decode_one(const unsigned char[::1] data, uint32_t link_type=1, wire_len=Non
         found.update(
             src=bytes(h.src[:16]), dst=bytes(h.dst[:16]), src_port=h.src_port, dst_port=h.dst_port,
             protocol=h.protocol, ip_version=h.ip_version, dscp=h.dscp, fragment=h.fragment,
-            tcp_flags=h.tcp_flags, has_tcp_ts=h.has_tcp_ts, tcp_window=h.tcp_window, tcp_seq=h.tcp_seq,
-            tcp_ack=h.tcp_ack, tcp_tsval=h.tcp_tsval, tcp_tsecr=h.tcp_tsecr, payload_len=h.payload_len,
+            tcp_flags=h.tcp_flags, tcp_window=h.tcp_window, tcp_seq=h.tcp_seq,
+            tcp_ack=h.tcp_ack, payload_len=h.payload_len,
             payload_captured=h.payload_captured, tunnel=h.tunnel, vni=h.vni, teid=h.teid,
             mpls_label=h.mpls_label, context=h.context, vlan_id=h.vlan_id, pppoe_session=h.pppoe_session,
             qfi=h.qfi, carried=h.carried, payload=bytes(h.payload[:h.payload_captured]),
@@ -287,6 +290,8 @@ def build_info():
         "instruction_set": QOE_INSTRUCTION_SET.decode(),
         "sanitized": bool(QOE_SANITIZED),
         "abi_version": qoe_abi_version(),
-        "flow_record_bytes": sizeof(Flow),
+        "flow_record_bytes": sizeof(Flow) + sizeof(Opening) + sizeof(uint32_t),
+        "ipv6_address_bytes": ADDRESS_BYTES,
+        "index_bytes_per_flow": sizeof(Bucket) / <double> FLOWS_A_BUCKET,
         "extension_bytes": sizeof(Extension),
     }

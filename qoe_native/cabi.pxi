@@ -5,7 +5,11 @@ cdef enum:
     MAX_FLOWS = 1 << 30
     DEFAULT_FRAGMENTS = 4096
     DEFAULT_RING = 65536
+    MAX_SHARDS = 4096
     N_WEIGHTS = 1 << 17            # slots; half of them can be used
+    SPARE_SHARE = 64               # one record in so many, and
+    SPARE_RECORDS = 1024           # these, hold ended flows until they are exported
+    ADDRESS_BYTES = 32             # of an IPv6 flow
 
 
 cdef inline uint64_t power_of_two(uint64_t n) noexcept nogil:
@@ -16,31 +20,45 @@ cdef inline uint64_t power_of_two(uint64_t n) noexcept nogil:
 
 
 cdef inline uint64_t index_bytes(const Table *t) noexcept nogil:
-    return (t.mask + 1) * sizeof(uint64_t)
+    return t.index.n_buckets * sizeof(Bucket)
 
 
-cdef int take_memory(qoe_engine *e) noexcept nogil:
+cdef int take_table(qoe_engine *e) noexcept nogil:
     cdef:
         Table *t = &e.table
-        qoe_config *c = &e.config
-    t.max_flows = c.max_flows
-    t.n_records = c.max_flows + c.max_flows // 16 + 1024      # the rest hold ended flows until exported
-    t.mask = power_of_two(2 * <uint64_t> t.n_records) - 1
-    t.max_extensions = c.max_extensions
+        uint64_t n
+    t.max_flows = e.config.max_flows
+    t.n_records = t.max_flows + t.max_flows // SPARE_SHARE + SPARE_RECORDS
+    t.max_extensions = e.config.max_extensions
+    t.index.n_buckets = t.max_flows // FLOWS_A_BUCKET + 1
+    n = t.n_records
+    t.index.buckets = <Bucket *> qoe_map(index_bytes(t))
+    t.flows = <Flow *> qoe_map(sizeof(Flow) * n)
+    t.openings = <Opening *> qoe_map(sizeof(Opening) * n)
+    t.addresses = <uint8_t *> qoe_map(ADDRESS_BYTES * n)
+    t.due = <uint32_t *> qoe_map(sizeof(uint32_t) * n)
+    t.extensions = <Extension *> qoe_map(sizeof(Extension) * <uint64_t> t.max_extensions)
+    if t.index.buckets == NULL or t.flows == NULL or t.openings == NULL or t.addresses == NULL or t.due == NULL \
+            or t.extensions == NULL:
+        return QOE_ENOMEM
+    return QOE_OK
+
+
+cdef int take_rings(qoe_engine *e) noexcept nogil:
+    cdef qoe_config *c = &e.config
     e.fragment_mask = <uint32_t> power_of_two(c.max_fragments) - 1
     e.weight_mask = N_WEIGHTS - 1
-    t.index = <uint64_t *> qoe_map(index_bytes(t))
-    t.flows = <Flow *> qoe_map(sizeof(Flow) * <uint64_t> t.n_records)
-    t.extensions = <Extension *> qoe_map(sizeof(Extension) * <uint64_t> t.max_extensions)
+    e.interim_mask = power_of_two(max(c.max_flows // SPARE_SHARE, <uint32_t> SPARE_RECORDS)) - 1 \
+        if c.export_interval_ns else 0
     e.fragments = <Fragment *> calloc(<uint64_t> e.fragment_mask + 1, sizeof(Fragment))
     e.chunks = <qoe_chunk *> qoe_map(sizeof(qoe_chunk) * <uint64_t> c.max_chunks)
     e.weights = <uint64_t *> qoe_map(N_WEIGHTS * sizeof(uint64_t))
+    e.interim = <Interim *> qoe_map((e.interim_mask + 1) * sizeof(Interim))
     if c.options & QOE_TRACE_FEATURES:
         e.decisions = <qoe_decision *> qoe_map(sizeof(qoe_decision) * <uint64_t> c.max_decisions)
         if e.decisions == NULL:
             return QOE_ENOMEM
-    if t.index == NULL or t.flows == NULL or t.extensions == NULL or e.fragments == NULL or e.chunks == NULL \
-            or e.weights == NULL:
+    if e.fragments == NULL or e.chunks == NULL or e.weights == NULL or e.interim == NULL:
         return QOE_ENOMEM
     return QOE_OK
 
@@ -60,10 +78,16 @@ cdef inline void set_defaults(qoe_config *c) noexcept nogil:
         c.seed = qoe_random_seed()
 
 
+cdef inline void spread_seed(uint64_t seed, uint64_t *out) noexcept nogil:
+    cdef int i
+    for i in range(4):
+        out[i] = qoe_mum(seed + <uint64_t> i * 0x9E3779B97F4A7C15ULL, 0xD6E8FEB86659FD93ULL) | 1
+
+
 cdef public int qoe_engine_create(qoe_engine **out, const qoe_config *config) noexcept nogil:
     cdef:
         qoe_engine *e
-        int code, i
+        int code
     if out == NULL or config == NULL:
         return QOE_EINVAL
     out[0] = NULL
@@ -71,7 +95,8 @@ cdef public int qoe_engine_create(qoe_engine **out, const qoe_config *config) no
         return QOE_EVERSION
     if config.max_flows > MAX_FLOWS or config.max_extensions > MAX_FLOWS or config.max_fragments > MAX_FLOWS \
             or config.max_chunks > MAX_FLOWS or config.max_decisions > MAX_FLOWS \
-            or not 0 <= config.min_confidence <= 1 \
+            or not 0 <= config.min_confidence <= 1 or config.n_shards > MAX_SHARDS \
+            or config.shard >= max(config.n_shards, <uint32_t> 1) \
             or config.options & ~<uint32_t> (QOE_NO_PORT_HINT | QOE_NO_PROTOCOL_HINT | QOE_TRACE_FEATURES):
         return QOE_EINVAL
     e = <qoe_engine *> calloc(1, sizeof(qoe_engine))
@@ -83,14 +108,15 @@ cdef public int qoe_engine_create(qoe_engine **out, const qoe_config *config) no
     code = forest_load(&e.forest, config.model, config.model_bytes,
                        crc32(<const uint8_t *> QOE_FEATURE_NAMES, text_bytes(QOE_FEATURE_NAMES)))
     if code == QOE_OK:
-        code = take_memory(e)
+        code = take_table(e)
+    if code == QOE_OK:
+        code = take_rings(e)
     if code != QOE_OK:
         qoe_engine_destroy(e)
         return code
     if e.config.min_confidence <= 0:
         e.config.min_confidence = e.forest.header.min_confidence if e.forest.header.n_trees else 0.5
-    for i in range(4):
-        e.table.seed[i] = qoe_mum(e.config.seed + <uint64_t> i * 0x9E3779B97F4A7C15ULL, 0xD6E8FEB86659FD93ULL) | 1
+    spread_seed(e.config.seed, e.table.seed)
     e.table.next_id = 1
     e.table.free_head = e.table.ended_head = e.table.ended_tail = NONE
     e.table.hand = NONE                           # one before the first record
@@ -111,15 +137,23 @@ cdef public void qoe_engine_destroy(qoe_engine *engine) noexcept nogil:
     if engine == NULL:
         return
     t = &engine.table
-    qoe_unmap(t.index, index_bytes(t))
+    qoe_unmap(t.index.buckets, index_bytes(t))
     qoe_unmap(t.flows, sizeof(Flow) * <uint64_t> t.n_records)
+    qoe_unmap(t.openings, sizeof(Opening) * <uint64_t> t.n_records)
+    qoe_unmap(t.addresses, ADDRESS_BYTES * <uint64_t> t.n_records)
+    qoe_unmap(t.due, sizeof(uint32_t) * <uint64_t> t.n_records)
     qoe_unmap(t.extensions, sizeof(Extension) * <uint64_t> t.max_extensions)
     free(engine.fragments)
     qoe_unmap(engine.chunks, sizeof(qoe_chunk) * <uint64_t> engine.config.max_chunks)
     qoe_unmap(engine.decisions, sizeof(qoe_decision) * <uint64_t> engine.config.max_decisions)
     qoe_unmap(engine.weights, N_WEIGHTS * sizeof(uint64_t))
-    free(engine.forest.memory)
+    qoe_unmap(engine.interim, (engine.interim_mask + 1) * sizeof(Interim))
+    forest_free(&engine.forest)
     free(engine)
+
+
+cdef inline bint overlap(const void *a, uint64_t a_bytes, const void *b, uint64_t b_bytes) noexcept nogil:
+    return <uint64_t> a < <uint64_t> b + b_bytes and <uint64_t> b < <uint64_t> a + a_bytes
 
 
 cdef public int qoe_engine_process_burst(qoe_engine *engine, const qoe_packet *packets, uint32_t n,
@@ -127,6 +161,8 @@ cdef public int qoe_engine_process_burst(qoe_engine *engine, const qoe_packet *p
     cdef uint32_t at = 0, piece
     if engine == NULL or (packets == NULL and n) or n > 0x7FFFFFFF:
         return QOE_EINVAL
+    if out != NULL and overlap(packets, n * sizeof(qoe_packet), out, n * sizeof(qoe_verdict)):
+        return QOE_EINVAL                         # verdicts would be written over packets still to be read
     while at < n:
         piece = n - at if n - at < BURST else BURST
         take_burst(engine, packets + at, piece, out + at if out != NULL else NULL)
@@ -134,22 +170,67 @@ cdef public int qoe_engine_process_burst(qoe_engine *engine, const qoe_packet *p
     return <int> n
 
 
-cdef public int qoe_engine_snapshot(qoe_engine *engine, qoe_flow *out, uint32_t capacity, uint64_t since_ns,
+cdef struct Record:                # a copy of all that is kept of a flow
+    Flow flow
+    Opening opening
+    Extension extension
+    uint8_t addresses[ADDRESS_BYTES]
+
+
+cdef bint copy_record(const qoe_engine *e, uint32_t number, Record *out) noexcept nogil:
+    # False when there is no live flow; else a whole copy, while another thread may be writing. Every packet
+    # moves a packet count, every new flow the identifier.
+    cdef const Table *t = &e.table
+    cdef const Flow *f = &t.flows[number]
+    while True:
+        while read_mark(&f.busy):
+            pause()
+        memcpy(&out.flow, f, sizeof(Flow))
+        if out.flow.life != RECORD_LIVE and not out.flow.busy:
+            return False
+        memcpy(&out.opening, &t.openings[number], sizeof(Opening))
+        memcpy(out.addresses, &t.addresses[ADDRESS_BYTES * <uint64_t> number], ADDRESS_BYTES)
+        if out.flow.extension < t.max_extensions:
+            memcpy(&out.extension, &t.extensions[out.flow.extension], sizeof(Extension))
+        read_fence()
+        if not read_mark(&f.busy) and f.life == RECORD_LIVE and f.id_low == out.flow.id_low \
+                and f.packets[0] == out.flow.packets[0] and f.packets[1] == out.flow.packets[1]:
+            return True
+
+
+cdef public int qoe_engine_snapshot(const qoe_engine *engine, qoe_flow *out, uint32_t capacity, uint64_t since_ns,
                                     uint64_t *cursor) noexcept nogil:
     cdef:
-        Table *t
-        Flow *f
-        uint32_t n = 0
+        Record r
+        uint32_t n = 0, number
     if engine == NULL or out == NULL or cursor == NULL:
         return QOE_EINVAL
-    t = &engine.table
-    while cursor[0] < t.high_water and n < capacity:
-        f = &t.flows[cursor[0]]
+    while cursor[0] < engine.table.high_water and n < capacity:
+        number = <uint32_t> cursor[0]
         cursor[0] += 1
-        if f.life == RECORD_LIVE and last_seen(f) >= since_ns:
-            export_flow(t, f, &out[n])
+        if last_seen(&engine.table.flows[number]) >= since_ns and copy_record(engine, number, &r):
+            export_flow(&r.flow, &r.opening, r.addresses, &r.extension if r.flow.extension != NONE else NULL, &out[n])
             n += 1
     return <int> n
+
+
+cdef inline void export_record(qoe_engine *e, uint32_t record, qoe_flow *out) noexcept nogil:
+    cdef Flow *f = &e.table.flows[record]
+    export_flow(f, &e.table.openings[record], &e.table.addresses[ADDRESS_BYTES * <uint64_t> record],
+                extension_of(e, f), out)
+
+
+cdef inline bint export_interim(qoe_engine *e, qoe_flow *out) noexcept nogil:
+    # the next of the live flows that are due, as it is now; False when it has ended since
+    cdef Interim *due = &e.interim[e.interim_tail & e.interim_mask]
+    cdef Flow *f = &e.table.flows[due.record]
+    e.interim_tail += 1
+    if f.life != RECORD_LIVE or flow_id_of(f) != due.flow_id:
+        return False
+    export_record(e, due.record, out)
+    out.end_reason = QOE_INTERIM
+    e.counters.flows_interim += 1
+    return True
 
 
 cdef public int qoe_engine_export(qoe_engine *engine, qoe_flow *out, uint32_t capacity) noexcept nogil:
@@ -158,16 +239,18 @@ cdef public int qoe_engine_export(qoe_engine *engine, qoe_flow *out, uint32_t ca
         return QOE_EINVAL
     while n < capacity and engine.table.n_ended:
         record = pop_ended(&engine.table)
-        export_flow(&engine.table, &engine.table.flows[record], &out[n])
+        export_record(engine, record, &out[n])
         release_record(&engine.table, record)
         n += 1
+    while n < capacity and engine.interim_tail < engine.interim_head:
+        n += export_interim(engine, &out[n])
     return <int> n
 
 
 cdef public int qoe_engine_advance(qoe_engine *engine, uint64_t now_ns) noexcept nogil:
     if engine == NULL:
         return QOE_EINVAL
-    engine.now_ns = now_ns
+    set_clock(engine, now_ns)
     return <int> age(engine, engine.table.high_water)
 
 
@@ -266,11 +349,25 @@ cdef public float qoe_engine_get_weight(const qoe_engine *engine, uint32_t beare
     return weight
 
 
+cdef public uint32_t qoe_shard(const qoe_packet *packet, uint32_t n_shards, uint64_t seed) noexcept nogil:
+    cdef:
+        Headers h
+        uint64_t spread[4]
+    if packet == NULL or packet.data == NULL or n_shards < 2:
+        return 0
+    if decode(packet.data, packet.captured_len, packet.wire_len, packet.link_type, &h) != QOE_PKT_FLOW:
+        return 0
+    spread_seed(seed, spread)
+    if h.fragment:                                # its other pieces know no ports
+        h.src_port = h.dst_port = 0
+    return shard_of(hash_headers(spread, &h), n_shards)
+
+
 cdef public const char *qoe_strerror(int code) noexcept nogil:
     if code >= 0:
         return b"success"
     if code == QOE_EINVAL:
-        return b"an argument is NULL or out of range"
+        return b"an argument is NULL, out of range, or overlaps another"
     if code == QOE_ENOMEM:
         return b"no memory for the tables asked for"
     if code == QOE_EVERSION:

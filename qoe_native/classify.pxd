@@ -3,7 +3,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from qoe_native.abi cimport *
 from qoe_native.features cimport fill_features
-from qoe_native.flowtable cimport Extension, Flow, NONE, Table
+from qoe_native.flow cimport Extension, Flow, Opening
 from qoe_native.forest cimport Forest, N_DECIDED, forest_predict
 from qoe_native.media cimport TCP, UDP
 
@@ -87,18 +87,18 @@ cdef inline int settle(const Flow *f, const float *p, float min_confidence) noex
     return best + 1 if p[best] >= min_confidence else QOE_UNKNOWN
 
 
-cdef inline void record_verdict(Flow *f, const float *p, int app_class, uint32_t evidence,
+cdef inline void record_verdict(Flow *f, Opening *o, const float *p, int app_class, uint32_t evidence,
                                 bint last) noexcept nogil:
     cdef:
         uint32_t packets = f.packets[0] + f.packets[1]
         int before = f.verdict & 15, state = f.verdict >> 4, i
     for i in range(N_DECIDED):
-        f.probability[i] = <uint8_t> (p[i] * 255 + <float> 0.5)
+        o.probability[i] = <uint8_t> (p[i] * 255 + <float> 0.5)
     f.evidence = <uint8_t> evidence
     if app_class != before:
         if state == QOE_FINAL:
             state = QOE_REVISED
-        f.decided_after = packets if app_class else 0
+        o.decided_after = packets if app_class else 0
     if state < QOE_FINAL:
         if app_class == QOE_UNKNOWN:
             state = QOE_INSPECTING
@@ -106,10 +106,11 @@ cdef inline void record_verdict(Flow *f, const float *p, int app_class, uint32_t
             state = QOE_FINAL if packets >= FINAL_PACKETS else QOE_PARTIAL
     if last and state < QOE_FINAL:
         state = QOE_FINAL
+    f.confidence = o.probability[app_class - 1] if app_class else 0
     f.verdict = <uint8_t> (app_class | state << 4)
 
 
-cdef inline void decide(Flow *f, const Extension *x, const Forest *forest, uint32_t options,
+cdef inline void decide(Flow *f, Opening *o, const Extension *x, const Forest *forest, uint32_t options,
                         float min_confidence, bint last, float *features) noexcept nogil:
     # one stage of classification; `features` (QOE_N_FEATURES) is left filled for tracing
     cdef:
@@ -117,7 +118,7 @@ cdef inline void decide(Flow *f, const Extension *x, const Forest *forest, uint3
         float total = 0
         uint32_t evidence = 0
         int i
-    fill_features(f, x, features)
+    fill_features(f, o, x, features)
     if forest.header.n_trees:
         forest_predict(forest, features, p)
         evidence = QOE_BY_MODEL
@@ -129,4 +130,4 @@ cdef inline void decide(Flow *f, const Extension *x, const Forest *forest, uint3
         total += p[i]
     for i in range(N_DECIDED):
         p[i] = p[i] / total if total > 0 else 0
-    record_verdict(f, p, settle(f, p, min_confidence), evidence, last)
+    record_verdict(f, o, p, settle(f, p, min_confidence), evidence, last)

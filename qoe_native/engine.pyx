@@ -11,11 +11,13 @@ from libc.string cimport memcpy, memset
 from qoe_native.abi cimport *
 from qoe_native.classify cimport decide
 from qoe_native.export cimport export_flow
-from qoe_native.features cimport count_packet
+from qoe_native.features cimport IDLE_NS, count_packet
+from qoe_native.flow cimport *
 from qoe_native.flowtable cimport *
-from qoe_native.forest cimport Forest, N_DECIDED, crc32, forest_load, forest_predict
+from qoe_native.forest cimport Forest, N_DECIDED, crc32, forest_free, forest_load, forest_predict
 from qoe_native.headers cimport decode
-from qoe_native.intrin cimport be32, prefetch
+from qoe_native.index cimport *
+from qoe_native.intrin cimport be32, begin_write, end_write, likely, pause, prefetch, read_fence, read_mark, unlikely
 from qoe_native.layers cimport FIRST_PIECE, LATER_PIECE, FragmentKey, Headers
 from qoe_native.media cimport (
     ACK, N_INSPECT, SYN, TCP, UDP, chunk_packet, close_chunk, is_dns, is_rtp, rtp_packet, speaks_first,
@@ -39,6 +41,8 @@ cdef extern from "host.h" nogil:
 
 
 include "pipeline.pxi"
+include "ageing.pxi"
+include "burst.pxi"
 include "cabi.pxi"
 include "reader.pxi"
 include "binding.pxi"

@@ -5,9 +5,11 @@ from libc.string cimport memcpy, memset
 
 from qoe_native.abi cimport *
 from qoe_native.features cimport iat_mean_ms, iat_std_ms, size_std
-from qoe_native.flowtable cimport (
-    Extension, Flow, IS_IPV6, KEPT_FLAGS, NONE, RECORD_LIVE, RtpState, Table, TcpState, last_seen,
+from qoe_native.flow cimport (
+    Extension, Flow, IS_IPV6, KEPT_FLAGS, Opening, RtpState, TcpState, flow_id_of, last_seen, n_packets, payload_bytes,
+    wire_bytes,
 )
+from qoe_native.intrin cimport from_upper_half
 from qoe_native.media cimport RTP_NO_TYPE, TCP, UDP, rtp_lost
 
 
@@ -81,26 +83,63 @@ cdef inline void export_extension(const Flow *f, const Extension *x, qoe_flow *o
         export_rtp(x.state.rtp, out)
 
 
-cdef inline void export_flow(const Table *t, const Flow *f, qoe_flow *out) noexcept nogil:
+cdef inline void export_opening(const Flow *f, const Opening *o, qoe_flow *out) noexcept nogil:
     cdef:
-        uint32_t n = f.packets[0] + f.packets[1]
+        uint64_t n = n_packets(f)
         int i
-    memset(out, 0, sizeof(qoe_flow))
-    out.flow_id = f.flow_id
-    out.first_ns = f.first_ns
-    out.last_ns = last_seen(f)
-    out.packets_forward = f.packets[0]
-    out.packets_reverse = f.packets[1]
-    out.bytes_forward = f.n_bytes[0]
-    out.bytes_reverse = f.n_bytes[1]
-    out.payload_bytes_forward = f.payload_bytes[0]
-    out.payload_bytes_reverse = f.payload_bytes[1]
-    memcpy(out.src, f.addr[0], 16)
-    memcpy(out.dst, f.addr[1], 16)
+    out.bytes_forward = wire_bytes(f, o, 0)
+    out.bytes_reverse = wire_bytes(f, o, 1)
+    out.payload_bytes_forward = payload_bytes(f, o, 0)
+    out.payload_bytes_reverse = payload_bytes(f, o, 1)
+    out.n_first = <uint8_t> n if n < QOE_N_FIRST else QOE_N_FIRST
+    for i in range(6):
+        out.probability[i + 1] = o.probability[i] / <float> 255.0
+    out.decided_after_packets = o.decided_after
+    memcpy(out.first_sizes, o.first_sizes, sizeof(out.first_sizes))
+    memcpy(out.first_gaps, o.first_gaps, sizeof(out.first_gaps))
+    out.n_idle = o.n_idle
+
+
+cdef inline void export_moments(const Flow *f, qoe_flow *out) noexcept nogil:
+    cdef int i
+    out.size_std_forward = size_std(f, 0)
+    out.size_std_reverse = size_std(f, 1)
+    out.iat_mean_us_forward = iat_mean_ms(f, 0) * 1000
+    out.iat_mean_us_reverse = iat_mean_ms(f, 1) * 1000
+    out.iat_std_us_forward = iat_std_ms(f, 0) * 1000
+    out.iat_std_us_reverse = iat_std_ms(f, 1) * 1000
+    out.iat_max_us_forward = from_upper_half(f.iat_max[0]) * 1000
+    out.iat_max_us_reverse = from_upper_half(f.iat_max[1]) * 1000
+    for i in range(QOE_N_SIZE_BINS):
+        out.size_hist_forward[i] = f.size_hist[0][i]
+        out.size_hist_reverse[i] = f.size_hist[1][i]
+    for i in range(QOE_N_GAP_BINS):
+        out.gap_hist[i] = f.gap_hist[i]
+
+
+cdef inline void export_key(const Flow *f, const uint8_t *addresses, qoe_flow *out) noexcept nogil:
+    if f.flags & IS_IPV6:
+        memcpy(out.src, addresses, 16)
+        memcpy(out.dst, addresses + 16, 16)
+    else:
+        memcpy(out.src, &f.addr[0], 4)
+        memcpy(out.dst, &f.addr[1], 4)
     out.src_port = f.port[0]
     out.dst_port = f.port[1]
     out.protocol = f.protocol
     out.ip_version = 6 if f.flags & IS_IPV6 else 4
+
+
+cdef inline void export_flow(const Flow *f, const Opening *o, const uint8_t *addresses, const Extension *x,
+                             qoe_flow *out) noexcept nogil:
+    # `addresses` is looked at for IPv6 alone; `x` may be NULL
+    memset(out, 0, sizeof(qoe_flow))
+    out.flow_id = flow_id_of(f)
+    out.first_ns = f.first_ns
+    out.last_ns = last_seen(f)
+    out.packets_forward = f.packets[0]
+    out.packets_reverse = f.packets[1]
+    export_key(f, addresses, out)
     out.app_class = f.verdict & 15
     out.state = f.verdict >> 4
     out.end_reason = f.life >> 4
@@ -108,29 +147,13 @@ cdef inline void export_flow(const Table *t, const Flow *f, qoe_flow *out) noexc
     if f.packets[1] == 0:
         out.flags |= QOE_ONE_WAY
     out.signals = f.signals
-    out.n_first = n if n < QOE_N_FIRST else QOE_N_FIRST
-    for i in range(6):
-        out.probability[i + 1] = f.probability[i] / <float> 255.0
-    out.confidence = out.probability[out.app_class] if out.app_class else 0
+    out.confidence = f.confidence / <float> 255.0
     out.evidence = f.evidence
-    out.decided_after_packets = f.decided_after
-    out.size_std_forward = <float> size_std(f, 0)
-    out.size_std_reverse = <float> size_std(f, 1)
-    out.iat_mean_us_forward = <float> (iat_mean_ms(f, 0) * 1e3)
-    out.iat_mean_us_reverse = <float> (iat_mean_ms(f, 1) * 1e3)
-    out.iat_std_us_forward = <float> (iat_std_ms(f, 0) * 1e3)
-    out.iat_std_us_reverse = <float> (iat_std_ms(f, 1) * 1e3)
-    out.iat_max_us_forward = f.iat_max[0] * 1000
-    out.iat_max_us_reverse = f.iat_max[1] * 1000
-    memcpy(out.size_hist_forward, f.size_hist[0], sizeof(f.size_hist[0]))
-    memcpy(out.size_hist_reverse, f.size_hist[1], sizeof(f.size_hist[1]))
-    memcpy(out.gap_hist, f.gap_hist, sizeof(f.gap_hist))
-    memcpy(out.first_sizes, f.first_sizes, sizeof(f.first_sizes))
-    memcpy(out.first_gaps, f.first_gaps, sizeof(f.first_gaps))
     out.tcp_flags_forward = f.tcp_flags[0]
     out.tcp_flags_reverse = f.tcp_flags[1]
-    out.n_idle = f.n_idle
     out.rtp_payload_type_forward = RTP_NO_TYPE
     out.rtp_payload_type_reverse = RTP_NO_TYPE
-    if f.extension != NONE:
-        export_extension(f, &t.extensions[f.extension], out)
+    export_opening(f, o, out)
+    export_moments(f, out)
+    if x != NULL:
+        export_extension(f, x, out)

@@ -4,9 +4,9 @@
 # leaves (struct Leaf: a probability a class). All offsets are checked on load: a child lies behind its
 # parent, so every walk ends. qoe/train/forest.py writes the same layout.
 from libc.math cimport powf
-from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcmp, memcpy, memset
 
 from qoe_native.abi cimport *
 
@@ -14,7 +14,12 @@ from qoe_native.abi cimport *
 cdef enum:
     N_DECIDED = 6                  # classes 1 to 6 of enum qoe_class
     FORMAT_VERSION = 1
-    MAX_NODES = 1 << 24
+    MAX_NODES = 1 << 22            # what a NaN has room for
+    MAX_TREES = 4096
+    LEAF_NAN = 0x7FC00000
+    LEAF_MASK = 0x3FFFFF
+    FEATURE_BITS = 6
+    N_POWERS = 1024
     MAX_DEPTH = 64
     N_WALKS = 8                    # trees walked side by side: their cache misses and compares overlap
 
@@ -40,13 +45,22 @@ cdef struct Leaf:
     float probability[6]
 
 
+cdef struct Walk:                  # a node as it is walked: 8 bytes, no branch
+    float threshold                # of a leaf a NaN that holds its number: nothing is greater
+    uint32_t next                  # feature in the low bits; above, the place of the left child, the right one
+                                   # behind it; of a leaf its own place: a walk of the full depth stays there
+
+cdef struct Share:                 # a leaf, added up in one go
+    uint16_t share[8]
+
+
 cdef struct Forest:
     Header header
     uint32_t *roots
-    Node *nodes
-    Leaf *leaves
-    void *memory
+    Walk *walks
+    Share *leaves
     uint32_t depth                 # steps after which every walk has ended
+    float power[1026]              # N_POWERS + 2: i / N_POWERS to the power of the sharpness
 
 
 cdef inline uint32_t crc32(const uint8_t *data, uint64_t n) noexcept nogil:
@@ -62,18 +76,18 @@ cdef inline uint32_t crc32(const uint8_t *data, uint64_t n) noexcept nogil:
     return ~crc
 
 
-cdef inline bint forest_is_sound(const Forest *m) noexcept nogil:
+cdef inline bint forest_is_sound(const Forest *m, const Node *nodes, const Leaf *leaves) noexcept nogil:
     cdef uint32_t i, k
     cdef const Node *node
     for i in range(m.header.n_leaves):
         for k in range(N_DECIDED):
-            if not 0 <= m.leaves[i].probability[k] <= 1:      # NaN, too
+            if not 0 <= leaves[i].probability[k] <= 1:      # NaN, too
                 return False
     for i in range(m.header.n_trees):
         if m.roots[i] >= m.header.n_nodes:
             return False
     for i in range(m.header.n_nodes):
-        node = &m.nodes[i]
+        node = &nodes[i]
         if node.feature < 0:
             if node.child[0] >= m.header.n_leaves:
                 return False
@@ -83,7 +97,7 @@ cdef inline bint forest_is_sound(const Forest *m) noexcept nogil:
     return True
 
 
-cdef inline int find_depth(Forest *m) noexcept nogil:
+cdef inline int find_depth(Forest *m, const Node *nodes) noexcept nogil:
     # QOE_EMODEL when a walk is longer than MAX_DEPTH
     cdef:
         uint8_t *depth = <uint8_t *> calloc(m.header.n_nodes, 1)
@@ -98,104 +112,181 @@ cdef inline int find_depth(Forest *m) noexcept nogil:
             break
         if depth[i] > m.depth:
             m.depth = depth[i]
-        if m.nodes[i].feature >= 0:
+        if nodes[i].feature >= 0:
             for k in range(2):
-                if depth[m.nodes[i].child[k]] <= depth[i]:
-                    depth[m.nodes[i].child[k]] = depth[i] + 1
+                if depth[nodes[i].child[k]] <= depth[i]:
+                    depth[nodes[i].child[k]] = depth[i] + 1
     free(depth)
     return code
 
 
-cdef inline void close_leaves(Forest *m) noexcept nogil:
-    # A leaf becomes a node that leads to itself, its number in the threshold's place: a walk of the full
-    # depth then needs no branch.
-    cdef uint32_t i
+cdef inline uint32_t lay_out_tree(const Node *nodes, uint32_t root, Walk *walks, uint32_t at,
+                                  uint32_t *origin) noexcept nogil:
+    # one tree breadth first, siblings side by side, from walks[at] on; returns where it ends. origin is room
+    # for the node that each place was made of.
+    cdef:
+        uint32_t end = at + 1
+        uint32_t bits
+        const Node *node
+    origin[at] = root
+    while at < end:
+        node = &nodes[origin[at]]
+        if node.feature < 0:
+            bits = LEAF_NAN | node.child[0]
+            memcpy(&walks[at].threshold, &bits, sizeof(bits))
+            walks[at].next = at << FEATURE_BITS
+        else:
+            walks[at].threshold = node.threshold
+            walks[at].next = end << FEATURE_BITS | <uint32_t> node.feature
+            origin[end] = node.child[0]
+            origin[end + 1] = node.child[1]
+            end += 2
+        at += 1
+    return end
+
+
+cdef inline bint is_tree(const Forest *m, const Node *nodes, uint8_t *seen) noexcept nogil:
+    # no node has two parents, so that what is laid out is no longer than what was read
+    cdef uint32_t i, k
+    for i in range(m.header.n_trees):
+        if seen[m.roots[i]]:
+            return False
+        seen[m.roots[i]] = 1
     for i in range(m.header.n_nodes):
-        if m.nodes[i].feature < 0:
-            memcpy(&m.nodes[i].threshold, &m.nodes[i].child[0], sizeof(uint32_t))
-            m.nodes[i].feature = 0
-            m.nodes[i].child[0] = i
-            m.nodes[i].child[1] = i
+        if nodes[i].feature >= 0:
+            for k in range(2):
+                if seen[nodes[i].child[k]]:
+                    return False
+                seen[nodes[i].child[k]] = 1
+    return True
+
+
+cdef inline void lay_out_leaves(Forest *m, const Leaf *leaves) noexcept nogil:
+    # shares of 65,535 / n_trees, so that the sum over all trees fits 16 bits
+    cdef:
+        uint32_t i
+        int k
+        float scale = <float> 65535.0 / <float> m.header.n_trees
+    for i in range(m.header.n_leaves):
+        for k in range(N_DECIDED):
+            m.leaves[i].share[k] = <uint16_t> (leaves[i].probability[k] * scale)
+
+
+cdef inline void lay_out_powers(Forest *m) noexcept nogil:
+    cdef uint32_t i
+    for i in range(N_POWERS + 1):
+        m.power[i] = powf(<float> i / <float> N_POWERS, m.header.sharpness)
+    m.power[N_POWERS + 1] = m.power[N_POWERS]
 
 
 cdef inline uint64_t body_bytes(const Header *h) noexcept nogil:
     return 4 * <uint64_t> h.n_trees + sizeof(Node) * <uint64_t> h.n_nodes + sizeof(Leaf) * <uint64_t> h.n_leaves
 
 
+cdef inline bint header_is_sound(const Header *h, uint64_t n, uint32_t schema) noexcept nogil:
+    return memcmp(h.magic, b"QOEFORST", 8) == 0 and h.version == FORMAT_VERSION \
+        and h.header_bytes == sizeof(Header) and h.n_features == QOE_N_FEATURES and h.n_classes == N_DECIDED \
+        and h.feature_schema == schema and 0 < h.n_trees <= MAX_TREES and h.n_nodes <= MAX_NODES \
+        and h.n_leaves <= MAX_NODES and body_bytes(h) == n - sizeof(Header) \
+        and 0 < h.sharpness < 100 and 0 <= h.min_confidence <= 1
+
+
+cdef inline int lay_out(Forest *m, const uint8_t *body) noexcept nogil:
+    # the file's arrays into those that walks go through
+    cdef:
+        const Node *nodes = <const Node *> (body + 4 * <uint64_t> m.header.n_trees)
+        const Leaf *leaves = <const Leaf *> (<const uint8_t *> nodes + sizeof(Node) * <uint64_t> m.header.n_nodes)
+        uint32_t *origin = <uint32_t *> calloc(<uint64_t> m.header.n_nodes + 2, sizeof(uint32_t))
+        uint8_t *seen = <uint8_t *> calloc(m.header.n_nodes, 1)
+        uint32_t i, at = 0, start
+        int code = QOE_ENOMEM
+    m.roots = <uint32_t *> malloc(4 * <uint64_t> m.header.n_trees)
+    m.walks = <Walk *> malloc(sizeof(Walk) * <uint64_t> m.header.n_nodes)
+    m.leaves = <Share *> calloc(m.header.n_leaves, sizeof(Share))
+    if origin != NULL and seen != NULL and m.roots != NULL and m.walks != NULL and m.leaves != NULL:
+        memcpy(m.roots, body, 4 * <uint64_t> m.header.n_trees)
+        code = find_depth(m, nodes) if forest_is_sound(m, nodes, leaves) and is_tree(m, nodes, seen) else QOE_EMODEL
+    if code == QOE_OK:
+        for i in range(m.header.n_trees):
+            start = at
+            at = lay_out_tree(nodes, m.roots[i], m.walks, at, origin)
+            m.roots[i] = start
+        lay_out_leaves(m, leaves)
+        lay_out_powers(m)
+    free(origin)
+    free(seen)
+    return code
+
+
+cdef inline void forest_free(Forest *m) noexcept nogil:
+    free(m.roots)
+    free(m.walks)
+    free(m.leaves)
+    memset(m, 0, sizeof(Forest))
+
+
 cdef inline int forest_load(Forest *m, const uint8_t *data, uint64_t n, uint32_t schema) noexcept nogil:
     # 0, QOE_EMODEL (not a model, damaged, or of another schema) or QOE_ENOMEM; copies what it needs
-    cdef:
-        uint8_t *body
-        int code
-    m.memory = NULL
-    m.header.n_trees = 0
+    cdef int code
+    memset(m, 0, sizeof(Forest))
     if data == NULL:
         return QOE_OK
     if n < sizeof(Header):
         return QOE_EMODEL
     memcpy(&m.header, data, sizeof(Header))
-    if memcmp(m.header.magic, b"QOEFORST", 8) != 0 or m.header.version != FORMAT_VERSION \
-            or m.header.header_bytes != sizeof(Header) or m.header.n_features != QOE_N_FEATURES \
-            or m.header.n_classes != N_DECIDED or m.header.feature_schema != schema \
-            or m.header.n_trees == 0 or m.header.n_trees > 65536 or m.header.n_nodes > MAX_NODES \
-            or m.header.n_leaves > MAX_NODES or body_bytes(&m.header) != n - sizeof(Header) \
-            or not 0 < m.header.sharpness < 100 or not 0 <= m.header.min_confidence <= 1 \
+    if not header_is_sound(&m.header, n, schema) \
             or crc32(data + sizeof(Header), n - sizeof(Header)) != m.header.body_crc:
-        m.header.n_trees = 0
+        memset(m, 0, sizeof(Forest))
         return QOE_EMODEL
-    body = <uint8_t *> malloc(n - sizeof(Header))
-    if body == NULL:
-        m.header.n_trees = 0
-        return QOE_ENOMEM
-    memcpy(body, data + sizeof(Header), n - sizeof(Header))
-    m.memory = body
-    m.roots = <uint32_t *> body
-    m.nodes = <Node *> (body + 4 * <uint64_t> m.header.n_trees)
-    m.leaves = <Leaf *> (body + 4 * <uint64_t> m.header.n_trees + sizeof(Node) * <uint64_t> m.header.n_nodes)
-    code = find_depth(m) if forest_is_sound(m) else QOE_EMODEL
+    code = lay_out(m, data + sizeof(Header))
     if code != QOE_OK:
-        free(m.memory)
-        m.memory = NULL
-        m.header.n_trees = 0
-        return code
-    close_leaves(m)
-    return QOE_OK
+        forest_free(m)
+    return code
 
 
 cdef inline void add_trees(const Forest *m, uint32_t first, uint32_t n, const float *features,
-                           float *out) noexcept nogil:
+                           uint16_t *sum) noexcept nogil:
     # the leaves of up to N_WALKS trees; without a branch on what a feature is
     cdef:
-        uint32_t at[8]
-        uint32_t _step, leaf
+        uint32_t at[N_WALKS]
+        uint32_t _step, bits
         int i, j
-        const Node *node
+        const Walk *w
     for j in range(N_WALKS):
         at[j] = m.roots[first + (<uint32_t> j if <uint32_t> j < n else n - 1)]
     for _step in range(m.depth):
         for j in range(N_WALKS):
-            node = &m.nodes[at[j]]
-            at[j] = node.child[not features[node.feature] <= node.threshold]
+            w = &m.walks[at[j]]
+            at[j] = (w.next >> FEATURE_BITS) + (features[w.next & (QOE_N_FEATURES - 1)] > w.threshold)
     for j in range(<int> n):
-        memcpy(&leaf, &m.nodes[at[j]].threshold, sizeof(uint32_t))
-        for i in range(N_DECIDED):
-            out[i] += m.leaves[leaf].probability[i]
+        memcpy(&bits, &m.walks[at[j]].threshold, sizeof(bits))
+        for i in range(8):
+            sum[i] += m.leaves[bits & LEAF_MASK].share[i]
+
+
+cdef inline float calibrated(const Forest *m, uint32_t sum) noexcept nogil:
+    # (sum / 65535)^sharpness, between two points of a table
+    cdef:
+        float at = <float> <int32_t> sum * <float> (1024.0 / 65535.0)
+        int32_t i = <int32_t> at
+    return m.power[i] + (at - <float> i) * (m.power[i + 1] - m.power[i])
 
 
 cdef inline void forest_predict(const Forest *m, const float *features, float *out) noexcept nogil:
     # calibrated probabilities of classes 1 to 6
     cdef:
         uint32_t tree = 0, n
+        uint16_t sum[8]
         float total = 0
         int i
-    for i in range(N_DECIDED):
-        out[i] = 0
+    memset(sum, 0, sizeof(sum))
     while tree < m.header.n_trees:
         n = m.header.n_trees - tree if m.header.n_trees - tree < N_WALKS else N_WALKS
-        add_trees(m, tree, n, features, out)
+        add_trees(m, tree, n, features, sum)
         tree += n
     for i in range(N_DECIDED):
-        out[i] = powf(out[i] / m.header.n_trees, m.header.sharpness) if out[i] > 0 else 0
+        out[i] = calibrated(m, sum[i])
         total += out[i]
+    total = 1 / total if total > 0 else 0
     for i in range(N_DECIDED):
-        out[i] = out[i] / total if total > 0 else 0
+        out[i] *= total

@@ -55,32 +55,11 @@ cdef inline bint read_ports(const Cursor *c, Headers *h) noexcept nogil:
     return True
 
 
-cdef inline void read_tcp_timestamps(const uint8_t *option, const uint8_t *end, Headers *h) noexcept nogil:
-    """The Timestamps option (RFC 7323), nearly always first behind two bytes of padding."""
-    while end - option >= 10:
-        if option[0] == 8 and option[1] == 10:
-            h.tcp_tsval = be32(option + 2)
-            h.tcp_tsecr = be32(option + 6)
-            h.has_tcp_ts = 1
-            return
-        if option[0] == 0:
-            return
-        if option[0] == 1:
-            option += 1
-        elif option[1] < 2:
-            return
-        elif end - option < option[1]:
-            return
-        else:
-            option += option[1]
-
-
 cdef inline int read_tcp(Cursor *c, Headers *h) noexcept nogil:
-    cdef uint32_t length, captured
+    cdef uint32_t length
     if not read_ports(c, h):
         return QOE_PKT_TRUNCATED
-    captured = available(c)
-    if unlikely(captured < 20):
+    if unlikely(available(c) < 20):
         return QOE_PKT_FLOW
     h.tcp_seq = be32(c.at + 4)
     h.tcp_ack = be32(c.at + 8)
@@ -90,8 +69,6 @@ cdef inline int read_tcp(Cursor *c, Headers *h) noexcept nogil:
     if unlikely(length < 20):
         return QOE_PKT_FLOW
     set_payload(c, h, length)
-    if length > 20:
-        read_tcp_timestamps(c.at + 20, c.at + min(length, captured), h)
     return QOE_PKT_FLOW
 
 
@@ -342,7 +319,7 @@ cdef inline int decode(const uint8_t *data, uint32_t captured_len, uint32_t wire
     cdef int layer
     memset(h, 0, <char *> &h.tunnel - <char *> h)           # in two steps: past 96 bytes, gcc's own
     memset(&h.tunnel, 0, <char *> &h.piece - <char *> &h.tunnel)    # `rep stos` costs three times as much
-    if unlikely(captured_len == 0):
+    if unlikely(captured_len == 0 or data == NULL):
         return QOE_PKT_TRUNCATED
     c.at = data
     c.end = data + captured_len

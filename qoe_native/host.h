@@ -16,6 +16,13 @@ static inline uint64_t qoe_mum(uint64_t a, uint64_t b)
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
+static inline uint32_t qoe_load32(const void *p)
+{
+    uint32_t value;
+    memcpy(&value, p, 4);
+    return value;
+}
+
 static inline uint64_t qoe_load64(const void *p)
 {
     uint64_t value;
@@ -66,7 +73,7 @@ static inline uint64_t qoe_random_seed(void)
 #define QOE_SANITIZED 1
 static inline const uint8_t *qoe_isolate(const uint8_t *data, uint32_t n)
 {
-    uint8_t *copy = malloc(n ? n : 1);
+    uint8_t *copy = data ? malloc(n ? n : 1) : NULL;
     if (copy && n)
         memcpy(copy, data, n);
     return copy;
@@ -115,13 +122,13 @@ static inline int qoe_address_text(const uint8_t *address, int version, char *ou
 /* The names of the classifier's features, in order; their CRC-32 is the schema a model is made for.
  * A C string, since a host without an interpreter needs it too. */
 #define QOE_FEATURE_NAMES \
-    "n_packets_log\nduration_ms_log\nforward_packet_ratio\nforward_payload_ratio\nrate_log\npacket_rate_log\n" \
-    "forward_size_mean\nforward_size_std\nforward_iat_us_log\nforward_iat_cv\nforward_iat_max_us_log\nforward_payload_log\n" \
-    "reverse_size_mean\nreverse_size_std\nreverse_iat_us_log\nreverse_iat_cv\nreverse_iat_max_us_log\nreverse_payload_log\n" \
+    "n_packets\nduration_ms\nforward_packet_ratio\nforward_payload_ratio\npayload_rate\npacket_rate\n" \
+    "forward_size_mean\nforward_size_std\nforward_iat_us\nforward_iat_cv\nforward_iat_max_us\nforward_payload\n" \
+    "reverse_size_mean\nreverse_size_std\nreverse_iat_us\nreverse_iat_cv\nreverse_iat_max_us\nreverse_payload\n" \
     "forward_size_0\nforward_size_1\nforward_size_100\nforward_size_300\nforward_size_700\nforward_size_1200\n" \
     "reverse_size_0\nreverse_size_1\nreverse_size_100\nreverse_size_300\nreverse_size_700\nreverse_size_1200\n" \
     "gap_0\ngap_1\ngap_5\ngap_15\ngap_30\ngap_60\ngap_200\ngap_1000\n" \
     "size_1\nsize_2\nsize_3\nsize_4\nsize_5\nsize_6\nsize_7\nsize_8\nsize_9\nsize_10\nsize_11\nsize_12\n" \
     "first_gap_2\nfirst_gap_3\nfirst_gap_4\nfirst_gap_5\nfirst_gap_6\nfirst_gap_7\nfirst_gap_8\nfirst_gap_9\n" \
-    "is_tcp\nn_idle\nsaw_syn\nn_chunks_log\nchunk_bytes_log\nchunk_gap_ms_log"
+    "is_tcp\nn_idle\nsaw_syn\nn_chunks\nchunk_bytes\nchunk_gap_ms"
 #endif

@@ -2,12 +2,51 @@
 #ifndef QOE_INTRIN_H
 #define QOE_INTRIN_H
 
+#include <sched.h>
 #include <stdint.h>
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #define qoe_likely(condition) __builtin_expect(!!(condition), 1)
 #define qoe_unlikely(condition) __builtin_expect(!!(condition), 0)
 #define qoe_prefetch(address) __builtin_prefetch((const void *)(address))
+#define qoe_lowest_bit(bits) ((uint32_t)__builtin_ctz(bits))
+
+/* A reader in another thread sees a record that is marked busy, or one that is whole. */
+#define qoe_begin_write(mark) \
+    do { __atomic_store_n((mark), 1, __ATOMIC_RELAXED); __atomic_thread_fence(__ATOMIC_RELEASE); } while (0)
+#define qoe_end_write(mark) __atomic_store_n((mark), 0, __ATOMIC_RELEASE)
+#define qoe_read_mark(mark) __atomic_load_n((mark), __ATOMIC_ACQUIRE)
+#define qoe_read_fence() __atomic_thread_fence(__ATOMIC_ACQUIRE)
+#define qoe_pause() sched_yield()
+
+/* Which of ten tags equal `tag`: bit i for tags[i]. */
+#ifdef __SSE2__
+static inline uint32_t qoe_match_tags(const uint16_t *tags, uint16_t tag)
+{
+    const __m128i wanted = _mm_set1_epi16((short)tag);
+    const __m128i first = _mm_cmpeq_epi16(_mm_loadu_si128((const __m128i *)tags), wanted);
+    const __m128i last = _mm_cmpeq_epi16(_mm_loadu_si128((const __m128i *)(tags + 2)), wanted);
+    uint32_t found = (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(first, last));
+    return (found & 0xFF) | (found >> 6 & 0x300);
+}
+#else
+static inline uint32_t qoe_match_tags(const uint16_t *tags, uint16_t tag)
+{
+    uint32_t i, found = 0;
+    for (i = 0; i < 10; i++)
+        found |= (uint32_t)(tags[i] == tag) << i;
+    return found;
+}
+#endif
+
+/* The upper half of a float that is not negative: eight significant bits, rounded down. */
+static inline uint16_t qoe_upper_half(float value) { uint32_t bits; memcpy(&bits, &value, 4); return (uint16_t)(bits >> 16); }
+static inline float qoe_from_upper_half(uint16_t half) { uint32_t bits = (uint32_t)half << 16; float value; memcpy(&value, &bits, 4); return value; }
+/* 8 e + m for a value of 2^e (1 + m/8), m rounded down; for values from 1. */
+static inline uint32_t qoe_log_code(double value) { uint64_t bits; memcpy(&bits, &value, 8); return (uint32_t)(bits >> 49) - (1023u << 3); }
 
 static inline uint16_t qoe_native16(const uint8_t *at) { uint16_t value; memcpy(&value, at, 2); return value; }
 static inline uint32_t qoe_native32(const uint8_t *at) { uint32_t value; memcpy(&value, at, 4); return value; }

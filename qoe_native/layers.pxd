@@ -38,12 +38,10 @@ cdef struct Headers:            # the innermost flow's headers
     uint8_t dscp
     uint8_t fragment            # enum PieceOf; piece below is filled unless WHOLE
     uint8_t tcp_flags
-    uint8_t has_tcp_ts
+    uint8_t zero
     uint16_t tcp_window         # raw
     uint32_t tcp_seq
     uint32_t tcp_ack
-    uint32_t tcp_tsval
-    uint32_t tcp_tsecr
     uint32_t payload_len        # transport payload by the IP length; 0 if its header is cut off
     uint32_t payload_captured   # of them, at payload
     const uint8_t *payload

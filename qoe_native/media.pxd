@@ -5,7 +5,7 @@ from libc.math cimport fabs
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from qoe_native.abi cimport *
-from qoe_native.flowtable cimport Extension, Flow, RtpState, SERVER_FIRST, TcpState
+from qoe_native.flow cimport Extension, Flow, RtpState, SERVER_FIRST, TcpState, flow_id_of
 from qoe_native.intrin cimport be16, be32
 from qoe_native.layers cimport Headers
 
@@ -277,33 +277,33 @@ cdef inline void tcp_acknowledge(TcpState *s, const Headers *h, int other, uint6
         s.pending_ns[other] = 0
 
 
-cdef inline void tcp_begin(TcpState *s, Flow *f, int way, uint32_t end, uint64_t ts_ns) noexcept nogil:
+cdef inline void tcp_begin(TcpState *s, int way, uint32_t end, uint64_t ts_ns) noexcept nogil:
     s.has_seq[way] = 1
     s.hole_ns[way] = 0
-    f.next_seq[way] = end
+    s.next_seq[way] = end
     s.pending_seq[way] = end
     s.pending_ns[way] = ts_ns
 
 
-cdef inline void tcp_segment(TcpState *s, Flow *f, const Headers *h, int way, uint64_t ts_ns) noexcept nogil:
+cdef inline void tcp_segment(TcpState *s, const Headers *h, int way, uint64_t ts_ns) noexcept nogil:
     # sequence numbers of one direction: in order, after a hole, into one (reordering) or sent again
     cdef:
         bint syn = (h.tcp_flags & SYN) != 0
         uint32_t length = h.payload_len + syn + ((h.tcp_flags & FIN) != 0)
         uint32_t end = h.tcp_seq + length
-        int32_t ahead = <int32_t> (h.tcp_seq - f.next_seq[way])
+        int32_t ahead = <int32_t> (h.tcp_seq - s.next_seq[way])
     if syn and h.tcp_seq != s.syn_seq[way]:
         s.has_seq[way] = 0                        # the ports serve another connection
         s.syn_seq[way] = h.tcp_seq
     if length == 0:
         return
     if not s.has_seq[way] or not -TCP_MAX_JUMP < ahead < TCP_MAX_JUMP:
-        tcp_begin(s, f, way, end, ts_ns)
+        tcp_begin(s, way, end, ts_ns)
         return
     if ahead >= 0:
         if ahead > 0:
             s.hole_ns[way] = ts_ns
-        f.next_seq[way] = end
+        s.next_seq[way] = end
         if s.pending_ns[way] == 0:
             s.pending_seq[way] = end
             s.pending_ns[way] = ts_ns
@@ -315,8 +315,8 @@ cdef inline void tcp_segment(TcpState *s, Flow *f, const Headers *h, int way, ui
     else:
         s.retransmissions[way] += 1
         s.pending_ns[way] = 0                     # Karn: no round trip from what was sent twice
-    if <int32_t> (end - f.next_seq[way]) > 0:
-        f.next_seq[way] = end
+    if <int32_t> (end - s.next_seq[way]) > 0:
+        s.next_seq[way] = end
 
 
 cdef inline void tcp_handshake(Flow *f, Extension *x, TcpState *s, const Headers *h, int way,
@@ -337,7 +337,7 @@ cdef inline void tcp_packet(Flow *f, Extension *x, const Headers *h, int way, ui
         tcp_acknowledge(s, h, 1 - way, ts_ns)
     if h.tcp_window == 0 and not h.tcp_flags & (SYN | RST) and s.zero_windows[way] < 65535:
         s.zero_windows[way] += 1
-    tcp_segment(s, f, h, way, ts_ns)
+    tcp_segment(s, h, way, ts_ns)
 
 
 cdef inline bint speaks_first(const Headers *h) noexcept nogil:
@@ -355,7 +355,7 @@ cdef inline bint close_chunk(Flow *f, Extension *x, qoe_chunk *out) noexcept nog
     # True when a response large enough to count has ended: `out` then holds it
     cdef bint counts = x.chunk_bytes >= CHUNK_MIN_BYTES
     if counts:
-        out.flow_id = f.flow_id
+        out.flow_id = flow_id_of(f)
         out.request_ns = x.request_ns if x.request_ns else x.chunk_first_ns
         out.first_ns = x.chunk_first_ns
         out.last_ns = x.chunk_last_ns

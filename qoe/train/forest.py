@@ -12,13 +12,20 @@ import numpy.typing as npt
 
 from qoe.errors import MissingExtraError
 from qoe.schema import N_FEATURES, FloatArray, IntArray, RecordArray
-from qoe_native.engine import FEATURE_SCHEMA
+from qoe_native.engine import FEATURE_NAMES, FEATURE_SCHEMA
 
 N_DECIDED: Final = 6
 MAGIC: Final = b"QOEFORST"
 FORMAT_VERSION: Final = 1
 HEADER: Final = struct.Struct("<8s9I2fI")
 NODE_DTYPE: Final = np.dtype([("threshold", "<f4"), ("feature", "<i4"), ("left", "<u4"), ("right", "<u4")])
+
+_WIDE: Final = (
+    "n_packets duration_ms payload_rate packet_rate forward_iat_us forward_iat_max_us forward_payload"
+    " reverse_iat_us reverse_iat_max_us reverse_payload n_chunks chunk_bytes chunk_gap_ms"
+)
+WIDE_FEATURES: Final = np.array([name in _WIDE.split() for name in FEATURE_NAMES])
+"""Features that range over orders of magnitude: trees are grown on log2(1 + x) of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +84,7 @@ class Forest:
                 inner = node["feature"] >= 0
                 if not inner.any():
                     break
-                left = features[rows, np.maximum(node["feature"], 0)] <= node["threshold"]
+                left = ~(features[rows, np.maximum(node["feature"], 0)] > node["threshold"])
                 at = np.where(inner, np.where(left, node["left"], node["right"]), at)
             total += self.leaves[self.nodes[at]["left"]]
         return total / len(self.roots)
@@ -141,7 +148,18 @@ def fit(
         random_state=seed,
         n_jobs=-1,
     )
-    return classifier.fit(features, app_class, sample_weight=weight / weight.mean())
+    return classifier.fit(scaled(features), app_class, sample_weight=weight / weight.mean())
+
+
+def scaled(features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Features as trees are grown on them: the logarithm, log2(1 + x), of `WIDE_FEATURES`.
+
+    Random thresholds then fall evenly over the magnitudes. `flatten` takes the logarithm back out of the
+    thresholds, so that the kernel compares features as they are.
+    """
+    out = features.copy()
+    out[:, WIDE_FEATURES] = np.log2(1 + np.maximum(features[:, WIDE_FEATURES], 0))
+    return out
 
 
 def flatten(classifier: Any) -> Forest:
@@ -151,7 +169,7 @@ def flatten(classifier: Any) -> Forest:
     for tree in (estimator.tree_ for estimator in classifier.estimators_):
         is_leaf = tree.children_left < 0
         node = np.zeros(tree.node_count, NODE_DTYPE)
-        node["threshold"] = np.where(is_leaf, 0, _round_down(tree.threshold))
+        node["threshold"] = np.where(is_leaf, 0, _round_down(_unscaled(tree.threshold, tree.feature)))
         node["feature"] = np.where(is_leaf, -1, tree.feature)
         node["left"] = np.where(is_leaf, n_leaves + np.cumsum(is_leaf) - 1, tree.children_left + n_nodes)
         node["right"] = np.where(is_leaf, 0, tree.children_right + n_nodes)
@@ -164,6 +182,11 @@ def flatten(classifier: Any) -> Forest:
         n_nodes += len(node)
         n_leaves += len(share)
     return Forest(np.array(roots, np.uint32), np.concatenate(nodes), np.concatenate(leaves))
+
+
+def _unscaled(threshold: FloatArray, feature: IntArray) -> FloatArray:
+    wide = (feature >= 0) & WIDE_FEATURES[feature]
+    return np.where(wide, np.expm1(np.log(2) * np.where(wide, threshold, 0)), threshold)
 
 
 def _round_down(threshold: FloatArray) -> npt.NDArray[np.float32]:

@@ -1,8 +1,8 @@
 /* qoe.h: the C ABI of the qoe packet kernel.
  *
  * One opaque engine per thread; no global state; the caller owns every buffer. One thread at a time may
- * be inside an engine (also for a snapshot); qoe_engine_get_weight() alone may run beside
- * qoe_engine_set_weights(). A function returns a count or 0 when it succeeded and a negative QOE_E* code
+ * be inside an engine, but beside it another may call qoe_engine_snapshot(), qoe_engine_counters(),
+ * qoe_engine_set_weights() and qoe_engine_get_weight(). A function returns a count or 0 when it succeeded and a negative QOE_E* code
  * when it did not: qoe_strerror() says it in words. All memory is reserved in qoe_engine_create(), and
  * taken from the system as it is first touched. A malformed packet is counted, never an error.
  * Units end names: _ns _us _bytes. "forward" is the direction of a flow's first packet.
@@ -19,7 +19,7 @@ extern "C" {
 #endif
 
 #define QOE_API __attribute__((visibility("default")))
-#define QOE_ABI_VERSION 1u
+#define QOE_ABI_VERSION 2u
 #define QOE_N_CLASSES 7
 #define QOE_N_FIRST 12         /* first packets whose sizes and gaps a flow keeps */
 #define QOE_N_SIZE_BINS 6      /* payload bytes: 0, 1-99, 100-299, 300-699, 700-1199, >=1200 */
@@ -32,7 +32,8 @@ enum qoe_class {                /* what qoe_flow.app_class holds */
 };
 enum qoe_state { QOE_INSPECTING = 0, QOE_PARTIAL = 1, QOE_FINAL = 2, QOE_REVISED = 3 };
 enum qoe_end_reason {
-    QOE_LIVE = 0, QOE_IDLE_TIMEOUT = 1, QOE_ACTIVE_TIMEOUT = 2, QOE_EVICTED = 3, QOE_FLUSHED = 4
+    QOE_LIVE = 0, QOE_IDLE_TIMEOUT = 1, QOE_ACTIVE_TIMEOUT = 2, QOE_EVICTED = 3, QOE_FLUSHED = 4,
+    QOE_INTERIM = 5             /* it lives on: exported because export_interval_ns has passed */
 };
 enum qoe_evidence {             /* bits: what a verdict rests on */
     QOE_BY_MODEL = 1, QOE_BY_RTP = 2, QOE_BY_PORT = 4, QOE_BY_PROTOCOL = 8, QOE_BY_STUN = 16
@@ -81,7 +82,9 @@ struct qoe_verdict {
 enum qoe_packet_status {
     QOE_PKT_FLOW = 0, QOE_PKT_NOT_IP = 1, QOE_PKT_TRUNCATED = 2, QOE_PKT_BAD_LINK = 3,
     QOE_PKT_BAD_TUNNEL = 4, QOE_PKT_BAD_IPV4 = 5, QOE_PKT_BAD_IPV6 = 6, QOE_PKT_TOO_DEEP = 7,
-    QOE_PKT_LINK_TYPE = 8, QOE_PKT_N_STATUS = 9
+    QOE_PKT_LINK_TYPE = 8,
+    QOE_PKT_OTHER_SHARD = 9,    /* another engine's: see qoe_config.shard */
+    QOE_PKT_N_STATUS = 10
 };
 
 struct qoe_config {             /* zero it, then set struct_size; 0 means the default */
@@ -93,7 +96,10 @@ struct qoe_config {             /* zero it, then set struct_size; 0 means the de
     uint32_t max_chunks;        /* ring of chunk events; default 65,536 */
     uint64_t idle_timeout_ns;   /* 0 = never */
     uint64_t active_timeout_ns; /* 0 = never */
+    uint64_t export_interval_ns; /* live flows are exported again this often (QOE_INTERIM); 0 = never */
     uint64_t seed;              /* of the flow hash; 0 = from the system's random source */
+    uint32_t shard, n_shards;   /* take only the flows of this shard of so many that see the same packets
+                                   with the same seed; n_shards 0 or 1 = all */
     float min_confidence;       /* below it a verdict stays QOE_UNKNOWN; default the model's own */
     uint32_t max_decisions;     /* ring of traced decisions; default 65,536 with QOE_TRACE_FEATURES */
     const uint8_t *model;       /* bytes of a model file, copied; NULL = the model-free rules alone */
@@ -101,7 +107,7 @@ struct qoe_config {             /* zero it, then set struct_size; 0 means the de
 };
 
 struct qoe_flow {
-    uint64_t flow_id;           /* from 1, unique in its engine */
+    uint64_t flow_id;           /* from 1, unique in its engine; 48 bits */
     uint64_t first_ns, last_ns;
     uint64_t packets_forward, packets_reverse;
     uint64_t bytes_forward, bytes_reverse;                  /* frames' wire lengths */
@@ -123,11 +129,11 @@ struct qoe_flow {
     float size_std_forward, size_std_reverse;               /* of payload bytes a packet */
     float iat_mean_us_forward, iat_mean_us_reverse;         /* inter-arrival time within a direction */
     float iat_std_us_forward, iat_std_us_reverse;
-    float iat_max_us_forward, iat_max_us_reverse;
+    float iat_max_us_forward, iat_max_us_reverse;           /* to 8 significant bits, rounded down */
     uint16_t size_hist_forward[QOE_N_SIZE_BINS], size_hist_reverse[QOE_N_SIZE_BINS]; /* all halved when one is full */
-    uint16_t gap_hist[QOE_N_GAP_BINS];
+    uint16_t gap_hist[QOE_N_GAP_BINS];                      /* bins hold up to 255 */
     int16_t first_sizes[QOE_N_FIRST];                       /* payload bytes; negative = reverse */
-    uint8_t first_gaps[QOE_N_FIRST];                        /* 8 log2(1 + gap in us), 0 to 255 */
+    uint8_t first_gaps[QOE_N_FIRST];                        /* 8 e + m, 1 + gap in us = 2^e (1 + m/8) */
     uint8_t tcp_flags_forward, tcp_flags_reverse;           /* all flags seen */
     uint16_t zero_windows_forward, zero_windows_reverse;
     uint16_t n_idle;                                        /* gaps of one second or more */
@@ -167,10 +173,11 @@ struct qoe_decision {           /* a traced decision: what the model saw, and wh
 };
 
 struct qoe_counters {
-    uint64_t packets, bytes;    /* all that were handed in; bytes on the wire */
+    uint64_t packets, bytes;    /* all that were handed in, but for other shards'; bytes on the wire */
     uint64_t by_status[QOE_PKT_N_STATUS];                   /* enum qoe_packet_status */
     uint64_t zero_length;       /* records without a byte (within truncated) */
     uint64_t fragments, fragments_unmatched;                /* later fragments; those with no first seen */
+    uint64_t flows_interim;     /* exports of live flows */
     uint64_t flows_created, flows_idle, flows_active_timeout, flows_evicted, flows_flushed;
     uint64_t exports_lost;      /* ended flows overwritten before the host took them */
     uint64_t extensions_full, chunks_lost, decisions_lost;
@@ -187,9 +194,9 @@ QOE_API int qoe_engine_process_burst(struct qoe_engine *engine, const struct qoe
                                      struct qoe_verdict *out);
 /* Live flows, in pieces: start with *cursor = 0; returns the number written, 0 at the end. Only flows
  * with a packet at or after since_ns. */
-QOE_API int qoe_engine_snapshot(struct qoe_engine *engine, struct qoe_flow *out, uint32_t capacity,
+QOE_API int qoe_engine_snapshot(const struct qoe_engine *engine, struct qoe_flow *out, uint32_t capacity,
                                 uint64_t since_ns, uint64_t *cursor);
-/* Flows that ended since the last call; returns the number written. */
+/* Flows that ended since the last call, then live ones that are due; returns the number written. */
 QOE_API int qoe_engine_export(struct qoe_engine *engine, struct qoe_flow *out, uint32_t capacity);
 /* The host's clock: ends idle flows though no packet comes. Returns how many ended. */
 QOE_API int qoe_engine_advance(struct qoe_engine *engine, uint64_t now_ns);
@@ -203,6 +210,9 @@ QOE_API int qoe_engine_counters(const struct qoe_engine *engine, struct qoe_coun
 QOE_API int qoe_engine_set_weights(struct qoe_engine *engine, const uint32_t *bearer, const float *weight,
                                    uint32_t n);
 QOE_API float qoe_engine_get_weight(const struct qoe_engine *engine, uint32_t bearer);
+/* Which of n_shards engines a packet is for, the same for both directions of a flow; all pieces of an IP
+ * datagram go together, by its addresses alone. For hosts that dispatch to several engines by themselves. */
+QOE_API uint32_t qoe_shard(const struct qoe_packet *packet, uint32_t n_shards, uint64_t seed);
 QOE_API const char *qoe_strerror(int code);
 QOE_API uint32_t qoe_abi_version(void);
 
