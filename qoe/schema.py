@@ -56,6 +56,7 @@ class EndReason(IntEnum):
     ACTIVE_TIMEOUT = 2
     EVICTED = 3
     FLUSHED = 4
+    INTERIM = 5
 
 
 class Evidence(IntFlag):

@@ -39,19 +39,18 @@ cdef void schedule(qoe_engine *e, uint32_t record) noexcept nogil:
     e.table.due[record] = tick_of(at) + 1         # the tick after: then it is over for certain
 
 
-cdef inline int expiry(const qoe_engine *e, const Flow *f, uint64_t now_ns) noexcept nogil:
+cdef inline int expiry(const qoe_engine *e, const Flow *f, uint64_t last_ns, uint64_t now_ns) noexcept nogil:
     # the enum qoe_end_reason by which a flow is over at `now_ns`; QOE_LIVE when it is not
-    cdef:
-        uint64_t last = last_seen(f)
-        uint64_t distance = now_ns - last if now_ns > last else last - now_ns
-    if unlikely(distance > e.config.idle_timeout_ns) and e.config.idle_timeout_ns:
+    cdef uint64_t distance
+    if likely(last_ns <= now_ns and now_ns - last_ns <= e.idle_ns and now_ns - f.first_ns <= e.active_ns
+              and (f.packets[0] | f.packets[1]) <= MOST_PACKETS):
+        return QOE_LIVE
+    distance = now_ns - last_ns if now_ns > last_ns else last_ns - now_ns
+    if distance > e.idle_ns:
         return QOE_IDLE_TIMEOUT                   # also when the clock fell back behind it
-    if unlikely((f.packets[0] | f.packets[1]) > MOST_PACKETS):
+    if (f.packets[0] | f.packets[1]) > MOST_PACKETS:
         return QOE_ACTIVE_TIMEOUT                 # before a counter wraps
-    if unlikely(now_ns - f.first_ns > e.config.active_timeout_ns) and now_ns > f.first_ns \
-            and e.config.active_timeout_ns:
-        return QOE_ACTIVE_TIMEOUT
-    return QOE_LIVE
+    return QOE_ACTIVE_TIMEOUT if now_ns > f.first_ns and now_ns - f.first_ns > e.active_ns else QOE_LIVE
 
 
 cdef void queue_interim(qoe_engine *e, uint32_t record) noexcept nogil:
@@ -76,11 +75,13 @@ cdef void queue_interim(qoe_engine *e, uint32_t record) noexcept nogil:
 
 cdef uint32_t look_at(qoe_engine *e, uint32_t record) noexcept nogil:
     # 1 if the flow is over
-    cdef int reason
-    if e.table.flows[record].life != RECORD_LIVE:
+    cdef:
+        const Flow *f = &e.table.flows[record]
+        int reason
+    if not is_live(f):
         e.table.due[record] = tick_of(e.now_ns) + FAR_TICKS
         return 0
-    reason = expiry(e, &e.table.flows[record], e.now_ns)
+    reason = expiry(e, f, last_seen(f), e.now_ns)
     if reason != QOE_LIVE:
         end_flow(e, record, reason)
         return 1
@@ -104,10 +105,14 @@ cdef inline uint32_t age(qoe_engine *e, uint32_t n) noexcept nogil:
     return ended
 
 
-cdef inline void set_clock(qoe_engine *e, uint64_t now_ns) noexcept nogil:
+cdef void leap(qoe_engine *e, uint64_t now_ns) noexcept nogil:
     # a clock that leaps puts ticks out of order: every record is then looked at once
-    cdef uint64_t leap = now_ns - e.now_ns if now_ns > e.now_ns else e.now_ns - now_ns
-    cdef bint fell_back = now_ns < e.now_ns and leap > e.config.idle_timeout_ns > 0
-    if unlikely(fell_back or leap >> TICK_SHIFT >= FAR_TICKS):
-        e.n_rescan = e.table.high_water
+    cdef uint64_t distance = now_ns - e.now_ns if now_ns > e.now_ns else e.now_ns - now_ns
+    if distance >> TICK_SHIFT >= FAR_TICKS or (now_ns < e.now_ns and distance > e.idle_ns):
+        e.n_rescan = 2 * e.table.high_water + BURST
+
+
+cdef inline void set_clock(qoe_engine *e, uint64_t now_ns) noexcept nogil:
+    if unlikely(now_ns - e.now_ns >= <uint64_t> FAR_TICKS << TICK_SHIFT):     # also when it ran backwards
+        leap(e, now_ns)
     e.now_ns = now_ns

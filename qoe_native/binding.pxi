@@ -283,6 +283,22 @@ def decode_one(const unsigned char[::1] data, uint32_t link_type=1, wire_len=Non
     return found
 
 
+def decode_both(const unsigned char[::1] data, uint32_t link_type, uint32_t wire_len):
+    """Whether the decoder's short way takes a frame, and whether it then finds what the long way does."""
+    cdef:
+        Headers h, short_way
+        uint32_t n = data.shape[0]
+        const uint8_t *isolated = qoe_isolate(&data[0] if n else NULL, n)
+        bint taken, agrees
+    memset(&h, 0, sizeof(h))
+    memset(&short_way, 0, sizeof(h))
+    taken = decode_plain(isolated, n, wire_len, link_type, &short_way)
+    agrees = decode(isolated, n, wire_len, link_type, &h) == QOE_PKT_FLOW and \
+        memcmp(&h, &short_way, <char *> &h.piece - <char *> &h) == 0
+    qoe_release(isolated)
+    return bool(taken), bool(agrees)
+
+
 def build_info():
     """How this kernel was built: compiler, instruction set, sanitizers, ABI version, record sizes."""
     return {

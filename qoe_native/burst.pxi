@@ -33,13 +33,14 @@ cdef void note_identifiers(Extension *x, const Headers *h, const qoe_packet *pac
         x.qfi[way] = h.qfi
 
 
-cdef inline void measure_tcp(qoe_engine *e, Flow *f, const Headers *h, int way, uint64_t ts_ns) noexcept nogil:
+cdef inline void measure_tcp(qoe_engine *e, Flow *f, const Headers *h, int way, uint64_t ts_ns,
+                              uint64_t n) noexcept nogil:
     cdef:
         Extension *x = extension_of(e, f)
         qoe_chunk chunk
     if x == NULL and (way == 1 or h.payload_len):
         x = want_extension(e, f)
-    if n_packets(f) <= N_INSPECT:
+    if unlikely(n <= N_INSPECT):
         f.signals |= tcp_signal(h)
     if x == NULL:
         return
@@ -64,12 +65,13 @@ cdef void note_quic(qoe_engine *e, Flow *f, const Headers *h, int way, uint64_t 
             x.handshake_rtt_us = <uint32_t> min((ts_ns - f.first_ns) // 1000 + 1, <uint64_t> 60000000)
 
 
-cdef inline void measure_udp(qoe_engine *e, Flow *f, const Headers *h, int way, uint64_t ts_ns) noexcept nogil:
+cdef inline void measure_udp(qoe_engine *e, Flow *f, const Headers *h, int way, uint64_t ts_ns,
+                             uint64_t n) noexcept nogil:
     cdef:
         Extension *x
         uint8_t signal
         qoe_chunk chunk
-    if n_packets(f) <= N_INSPECT and not f.signals & QOE_SAW_RTP and is_dns(h):
+    if unlikely(n <= N_INSPECT) and not f.signals & QOE_SAW_RTP and is_dns(h):
         f.signals |= QOE_SAW_DNS
         return
     if is_rtp(h):
@@ -85,63 +87,46 @@ cdef inline void measure_udp(qoe_engine *e, Flow *f, const Headers *h, int way, 
             keep_chunk(e, &chunk)
 
 
-cdef inline uint32_t find_or_make(qoe_engine *e, const Headers *h, uint64_t hashed, uint32_t guess, uint64_t ts_ns,
-                                  int *way) noexcept nogil:
+cdef inline uint32_t find(const qoe_engine *e, const Headers *h, const Key *key, uint32_t guess,
+                          int *way) noexcept nogil:
     # guess: record + 1 that the index gave before the burst, or 0
-    cdef:
-        uint32_t record = NONE
-        int reason
-    if unlikely(h.fragment == LATER_PIECE):
-        record = flow_of_piece(e, &h.piece, way)
-        if record != NONE:
-            return record                         # a datagram is not split between flows
-    if guess:
-        way[0] = match_flow(&e.table, guess - 1, h)
+    if likely(guess):
+        way[0] = match_flow(&e.table, guess - 1, h, key)
         if likely(way[0] >= 0):
-            record = guess - 1
-    if record == NONE:
-        record = find_flow(&e.table, h, hashed, way)
+            return guess - 1
+    return find_flow(&e.table, h, key, way)
+
+
+cdef uint32_t renew(qoe_engine *e, const Headers *h, const Key *key, uint32_t record, int reason, uint64_t ts_ns,
+                    int *way) noexcept nogil:
+    # another flow of this key, or the first
     if record != NONE:
-        reason = expiry(e, &e.table.flows[record], ts_ns)
-        if likely(reason == QOE_LIVE):
-            return record
         end_flow(e, record, reason)
     way[0] = 0
-    return new_flow(e, h, hashed, ts_ns)
+    return new_flow(e, h, key, ts_ns)
 
 
-cdef inline uint64_t gap_before(Flow *f, uint64_t ts_ns) noexcept nogil:
-    # time since the flow's last packet; 0 for its first and where the clock ran backwards
-    cdef uint64_t last = last_seen(f)
-    if unlikely(n_packets(f) == 0):
-        return 0
-    if unlikely(ts_ns < last):
-        f.flags |= QOE_CLOCK_BACK
-        return 0
-    return ts_ns - last
-
-
-cdef inline void measure(qoe_engine *e, uint32_t record, const Headers *h, const qoe_packet *packet,
-                         int way) noexcept nogil:
+cdef inline void measure(qoe_engine *e, uint32_t record, const Headers *h, const qoe_packet *packet, int way,
+                         uint64_t n, uint64_t gap_ns) noexcept nogil:
+    # n packets came before, the last one gap_ns ago
     cdef:
         Flow *f = &e.table.flows[record]
         Opening *o = &e.table.openings[record]
-        uint64_t gap_ns = gap_before(f, packet.ts_ns), n
         Extension *x
         bint idle = gap_ns >= IDLE_NS
-    count_packet(f, o, h, way, packet.ts_ns, packet.wire_len, gap_ns)
-    n = n_packets(f)
+    count_packet(f, o, h, way, packet.ts_ns, packet.wire_len, n, gap_ns)
+    n += 1
     if unlikely(idle):
         o.n_idle += o.n_idle < 65535
-    if h.tunnel or (h.dscp | packet.cell_hint and n >= DEFER_PACKETS):
+    if unlikely(h.tunnel or (h.dscp | packet.cell_hint and n >= DEFER_PACKETS)):
         x = want_extension(e, f)
         if x != NULL:
             note_identifiers(x, h, packet, way)
     if likely(h.fragment != LATER_PIECE):
         if h.protocol == TCP and h.tcp_flags:     # none at all: the header was cut off
-            measure_tcp(e, f, h, way, packet.ts_ns)
+            measure_tcp(e, f, h, way, packet.ts_ns, n)
         elif h.protocol == UDP:
-            measure_udp(e, f, h, way, packet.ts_ns)
+            measure_udp(e, f, h, way, packet.ts_ns, n)
     if unlikely(decision_is_due(n)):
         decide_flow(e, record, False)
     elif unlikely(idle) and n >= DECIDE_IDLE_PACKETS and o.n_idle & (o.n_idle - 1) == 0:
@@ -159,20 +144,35 @@ cdef inline void fill_verdict(qoe_verdict *out, const Flow *f, int way) noexcept
     out.reserved = 0
 
 
-cdef inline void track(qoe_engine *e, const Headers *h, const qoe_packet *packet, uint64_t hashed, uint32_t guess,
+cdef inline void track(qoe_engine *e, const Headers *h, const qoe_packet *packet, const Key *key, uint32_t guess,
                        qoe_verdict *out) noexcept nogil:
     cdef:
-        int way = 0
-        uint32_t record
+        int way = 0, reason = QOE_LIVE
+        uint32_t record = NONE
+        uint64_t ts_ns = packet.ts_ns, last = 0, n = 0, gap_ns = 0
         Flow *f
-    e.counters.clock_back += packet.ts_ns < e.now_ns
-    set_clock(e, packet.ts_ns)
-    record = find_or_make(e, h, hashed, guess, packet.ts_ns, &way)
+    e.counters.clock_back += ts_ns < e.now_ns
+    set_clock(e, ts_ns)
+    if unlikely(h.fragment == LATER_PIECE):
+        record = flow_of_piece(e, &h.piece, &way)      # a datagram is not split between flows
+    if likely(record == NONE):
+        record = find(e, h, key, guess, &way)
+        if likely(record != NONE):
+            f = &e.table.flows[record]
+            reason = expiry(e, f, last_seen(f), ts_ns)
+        if unlikely(record == NONE or reason != QOE_LIVE):
+            record = renew(e, h, key, record, reason, ts_ns, &way)
     f = &e.table.flows[record]
+    n = n_packets(f)
+    last = last_seen(f)
     if unlikely(h.fragment == FIRST_PIECE or h.carried):
         note_pieces(e, h, record, way)
     begin_write(&f.busy)
-    measure(e, record, h, packet, way)
+    if likely(ts_ns >= last):
+        gap_ns = ts_ns - last if n else 0
+    else:
+        f.flags |= QOE_CLOCK_BACK
+    measure(e, record, h, packet, way, n, gap_ns)
     end_write(&f.busy)
     if out != NULL:
         fill_verdict(out, f, way)
@@ -211,48 +211,60 @@ cdef inline void fetch_rest(const qoe_engine *e, uint32_t guess) noexcept nogil:
         const Flow *f = &e.table.flows[guess - 1]
         uint64_t n = n_packets(f)
         const Extension *x
-    if n < FIRST_PACKETS or decision_is_due(n + 1):
+    if unlikely(n < FIRST_PACKETS or decision_is_due(n + 1)):
         prefetch(&e.table.openings[guess - 1])
     if f.extension != NONE:
         x = &e.table.extensions[f.extension]
         prefetch(x)
         prefetch(&x.state)
         prefetch(&x.state.tcp.next_seq)
-    if f.flags & IS_IPV6:
+    if unlikely(f.flags & IS_IPV6):
         prefetch(&e.table.addresses[32 * <uint64_t> (guess - 1)])
+
+
+cdef inline int read_packet(qoe_engine *e, const uint8_t *data, const qoe_packet *packet, Headers *h,
+                            Key *key) noexcept nogil:
+    # decodes and hashes; the index's line is on its way
+    cdef int status = QOE_PKT_FLOW
+    if unlikely(not decode_plain(data, packet.captured_len, packet.wire_len, packet.link_type, h)):
+        status = decode(data, packet.captured_len, packet.wire_len, packet.link_type, h)
+        if unlikely(status != QOE_PKT_FLOW):
+            return status
+    make_key(e.table.seed, h, key)
+    prefetch(home_bucket(&e.table.index, home_of(key.hashed)))
+    return status
 
 
 cdef void take_burst(qoe_engine *e, const qoe_packet *packets, uint32_t n, qoe_verdict *out) noexcept nogil:
     cdef:
         Headers headers[BURST]
-        uint64_t hashed[BURST]
+        Key keys[BURST]
         int status[BURST]
         const uint8_t *data[BURST]
         uint32_t guess[BURST]
         uint32_t i
+        uint64_t n_bytes = 0
     for i in range(n):
         data[i] = qoe_isolate(packets[i].data, packets[i].captured_len)
-        status[i] = decode(data[i], packets[i].captured_len, packets[i].wire_len, packets[i].link_type, &headers[i])
-        e.counters.bytes += packets[i].wire_len
-        if likely(status[i] == QOE_PKT_FLOW):
-            hashed[i] = hash_headers(e.table.seed, &headers[i])
-            prefetch(home_bucket(&e.table.index, home_of(hashed[i])))
-        if e.config.n_shards > 1:
-            status[i] = sort_out(e, &headers[i], status[i], hashed[i])
+        status[i] = read_packet(e, data[i], &packets[i], &headers[i], &keys[i])
+        n_bytes += packets[i].wire_len
+        if unlikely(e.config.n_shards > 1):
+            status[i] = sort_out(e, &headers[i], status[i], keys[i].hashed)
     e.counters.packets += n
+    e.counters.bytes += n_bytes
     e.counters.by_status[QOE_PKT_FLOW] += n
     for i in range(n):
-        guess[i] = guess_record(&e.table.index, hashed[i]) if likely(status[i] == QOE_PKT_FLOW) else 0
-        if guess[i]:
+        guess[i] = guess_record(&e.table.index, keys[i].hashed) if likely(status[i] == QOE_PKT_FLOW) else 0
+        if likely(guess[i]):
             fetch_record(e, guess[i])
     for i in range(n):
-        if guess[i]:
+        if likely(guess[i]):
             fetch_rest(e, guess[i])
     for i in range(n):
         if likely(status[i] == QOE_PKT_FLOW):
-            track(e, &headers[i], &packets[i], hashed[i], guess[i], &out[i] if out != NULL else NULL)
+            track(e, &headers[i], &packets[i], &keys[i], guess[i], &out[i] if out != NULL else NULL)
         else:
             pass_over(e, &packets[i], status[i], &out[i] if out != NULL else NULL)
         qoe_release(data[i])
-    if e.table.high_water:
+    if likely(e.table.high_water):
         age(e, n // 4 + 1)

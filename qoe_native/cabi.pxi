@@ -117,6 +117,8 @@ cdef public int qoe_engine_create(qoe_engine **out, const qoe_config *config) no
     if e.config.min_confidence <= 0:
         e.config.min_confidence = e.forest.header.min_confidence if e.forest.header.n_trees else 0.5
     spread_seed(e.config.seed, e.table.seed)
+    e.idle_ns = e.config.idle_timeout_ns if e.config.idle_timeout_ns else <uint64_t> -1
+    e.active_ns = e.config.active_timeout_ns if e.config.active_timeout_ns else <uint64_t> -1
     e.table.next_id = 1
     e.table.free_head = e.table.ended_head = e.table.ended_tail = NONE
     e.table.hand = NONE                           # one before the first record
@@ -186,14 +188,14 @@ cdef bint copy_record(const qoe_engine *e, uint32_t number, Record *out) noexcep
         while read_mark(&f.busy):
             pause()
         memcpy(&out.flow, f, sizeof(Flow))
-        if out.flow.life != RECORD_LIVE and not out.flow.busy:
+        if not is_live(&out.flow) and not out.flow.busy:
             return False
         memcpy(&out.opening, &t.openings[number], sizeof(Opening))
         memcpy(out.addresses, &t.addresses[ADDRESS_BYTES * <uint64_t> number], ADDRESS_BYTES)
         if out.flow.extension < t.max_extensions:
             memcpy(&out.extension, &t.extensions[out.flow.extension], sizeof(Extension))
         read_fence()
-        if not read_mark(&f.busy) and f.life == RECORD_LIVE and f.id_low == out.flow.id_low \
+        if not read_mark(&f.busy) and is_live(f) and f.id_low == out.flow.id_low \
                 and f.packets[0] == out.flow.packets[0] and f.packets[1] == out.flow.packets[1]:
             return True
 
@@ -225,7 +227,7 @@ cdef inline bint export_interim(qoe_engine *e, qoe_flow *out) noexcept nogil:
     cdef Interim *due = &e.interim[e.interim_tail & e.interim_mask]
     cdef Flow *f = &e.table.flows[due.record]
     e.interim_tail += 1
-    if f.life != RECORD_LIVE or flow_id_of(f) != due.flow_id:
+    if not is_live(f) or flow_id_of(f) != due.flow_id:
         return False
     export_record(e, due.record, out)
     out.end_reason = QOE_INTERIM
@@ -264,7 +266,7 @@ cdef public int qoe_engine_flush(qoe_engine *engine, uint32_t n) noexcept nogil:
     while ended < n and t.n_live:
         if t.flush_hand >= t.high_water:
             t.flush_hand = 0
-        if t.flows[t.flush_hand].life == RECORD_LIVE:
+        if is_live(&t.flows[t.flush_hand]):
             end_flow(engine, t.flush_hand, QOE_FLUSHED)
             ended += 1
         t.flush_hand += 1
@@ -352,6 +354,7 @@ cdef public float qoe_engine_get_weight(const qoe_engine *engine, uint32_t beare
 cdef public uint32_t qoe_shard(const qoe_packet *packet, uint32_t n_shards, uint64_t seed) noexcept nogil:
     cdef:
         Headers h
+        Key key
         uint64_t spread[4]
     if packet == NULL or packet.data == NULL or n_shards < 2:
         return 0
@@ -360,7 +363,8 @@ cdef public uint32_t qoe_shard(const qoe_packet *packet, uint32_t n_shards, uint
     spread_seed(seed, spread)
     if h.fragment:                                # its other pieces know no ports
         h.src_port = h.dst_port = 0
-    return shard_of(hash_headers(spread, &h), n_shards)
+    make_key(spread, &h, &key)
+    return shard_of(key.hashed, n_shards)
 
 
 cdef public const char *qoe_strerror(int code) noexcept nogil:

@@ -6,7 +6,7 @@ how Python calls the same code. What each stage does stands in the ``.pxd`` file
 from libc.math cimport isfinite
 from libc.stdint cimport int16_t, int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
 
 from qoe_native.abi cimport *
 from qoe_native.classify cimport decide
@@ -15,7 +15,7 @@ from qoe_native.features cimport IDLE_NS, count_packet
 from qoe_native.flow cimport *
 from qoe_native.flowtable cimport *
 from qoe_native.forest cimport Forest, N_DECIDED, crc32, forest_free, forest_load, forest_predict
-from qoe_native.headers cimport decode
+from qoe_native.headers cimport decode, decode_plain
 from qoe_native.index cimport *
 from qoe_native.intrin cimport be32, begin_write, end_write, likely, pause, prefetch, read_fence, read_mark, unlikely
 from qoe_native.layers cimport FIRST_PIECE, LATER_PIECE, FragmentKey, Headers

@@ -7,23 +7,19 @@ from libc.stdint cimport int16_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from qoe_native.abi cimport *
 from qoe_native.flow cimport *
-from qoe_native.intrin cimport from_upper_half, log_code, unlikely, upper_half
+from qoe_native.intrin cimport from_upper_half, likely, log_code, unlikely, upper_half
 from qoe_native.layers cimport Headers
 from qoe_native.media cimport SYN, TCP
+
+
+cdef extern from "host.h" nogil:
+    int size_bin "qoe_size_bin"(uint32_t size)
+    int gap_bin "qoe_gap_bin"(uint64_t gap_ns)
 
 
 cdef enum:
     FULL_BIN = 255
     IDLE_NS = 1000000000       # a gap this long starts anew what the flow was doing
-
-
-cdef inline int size_bin(uint32_t size) noexcept nogil:
-    return (size >= 1) + (size >= 100) + (size >= 300) + (size >= 700) + (size >= 1200)
-
-
-cdef inline int gap_bin(uint64_t gap_ns) noexcept nogil:
-    return (gap_ns >= 1000000) + (gap_ns >= 5000000) + (gap_ns >= 15000000) + (gap_ns >= 30000000) \
-        + (gap_ns >= 60000000) + (gap_ns >= 200000000) + (gap_ns >= IDLE_NS)
 
 
 cdef inline uint8_t gap_code(uint64_t gap_ns) noexcept nogil:
@@ -63,9 +59,9 @@ cdef inline void note_interval(Flow *f, int way, uint64_t ts_ns, float k, float 
         uint64_t last = f.last_ns[way], first = way_first_ns(f, way)
         float iat_ms = <float> <int64_t> (ts_ns - last) * <float> 1e-6 if ts_ns > last else 0
         float span_ms = <float> <int64_t> (last - first) * <float> 1e-6 if last > first else 0
-        float d = iat_ms - span_ms / (k - 1 if k > 1 else 1)
+        float d = iat_ms - span_ms / (k - <float> 1 if k > 1 else <float> 1)
         uint16_t half = upper_half(iat_ms)
-    f.iat_m2[way] += d * d * (1 - inverse)
+    f.iat_m2[way] += d * d * (<float> 1 - inverse)
     if half > f.iat_max[way]:
         f.iat_max[way] = half
 
@@ -76,32 +72,32 @@ cdef inline void carry(Flow *f, Opening *o, int counter) noexcept nogil:
 
 
 cdef inline void count_packet(Flow *f, Opening *o, const Headers *h, int way, uint64_t ts_ns, uint32_t wire_len,
-                              uint64_t gap_ns) noexcept nogil:
-    # everything that needs no extension; gap_ns is the time since the flow's last packet
+                              uint64_t n, uint64_t gap_ns) noexcept nogil:
+    # everything that needs no extension; n packets came before, the last one gap_ns ago
     cdef:
-        uint32_t size = h.payload_len
-        uint64_t n = n_packets(f)
-        float k = <float> <int64_t> f.packets[way], inverse = 1 / (k if k > 0 else 1), d
-    if n < FIRST_PACKETS:
+        uint32_t size = h.payload_len, total
+        float k = <float> <int64_t> f.packets[way], inverse = <float> 1 / (k if k > 0 else <float> 1), d
+    if unlikely(n < FIRST_PACKETS):
         note_opening(f, o, size, way, gap_ns)
-    if n:
+    if likely(n):
         tally(f.gap_hist, GAP_BINS, gap_bin(gap_ns))
-    if k > 0:
+    if likely(k > 0):
         note_interval(f, way, ts_ns, k, inverse)
     else:
         note_first(f, way, ts_ns)
-    if ts_ns > f.last_ns[way]:
-        f.last_ns[way] = ts_ns
     d = <float> <int64_t> size - <float> <int64_t> payload_bytes(f, o, way) * inverse
-    f.size_m2[way] += d * d * (k / (k + 1))
+    f.size_m2[way] += d * d * (k / (k + <float> 1))
     tally(f.size_hist[way], SIZE_BINS, size_bin(size))
+    f.last_ns[way] = max(ts_ns, f.last_ns[way])
     f.packets[way] += 1
     f.tcp_flags[way] |= h.tcp_flags
-    f.n_bytes[way] += wire_len
-    if unlikely(f.n_bytes[way] < wire_len):
+    total = f.n_bytes[way] + wire_len
+    f.n_bytes[way] = total
+    if unlikely(total < wire_len):
         carry(f, o, way)
-    f.payload_bytes[way] += size
-    if unlikely(f.payload_bytes[way] < size):
+    total = f.payload_bytes[way] + size
+    f.payload_bytes[way] = total
+    if unlikely(total < size):
         carry(f, o, 2 + way)
 
 

@@ -10,7 +10,7 @@ from libc.stdint cimport int16_t, uint8_t, uint16_t, uint32_t, uint64_t
 cdef enum:
     NONE = 0xFFFFFFFF          # no record, no extension
     RECORD_FREE = 0
-    RECORD_LIVE = 1
+    RECORD_LIVE = 4            # Flow.life holds the IP version of a live flow, 4 or 6
     RECORD_ENDED = 2           # waits for export; enum qoe_end_reason in the high four bits
     IS_IPV6 = 128              # Flow.flags, beside enum qoe_flow_flag
     SERVER_FIRST = 64          # Flow.flags: the side that answers requests sent the first packet
@@ -27,8 +27,8 @@ cdef struct Flow:
     uint64_t last_ns[2]
     uint32_t addr[2]           # [0] sent the first packet; of IPv6 a fold, the whole is in Table.addresses
     uint16_t port[2]
+    uint8_t protocol, life, flags, signals
     uint32_t context           # of the key; the next record's number once ended or free
-    uint8_t protocol, flags, signals, life
     uint32_t extension
     uint32_t packets[2]
     uint32_t id_low            # of the flow's number
@@ -107,6 +107,10 @@ cdef struct Extension:
     uint32_t teid[2]
     uint16_t vlan_id, pppoe_session
     uint32_t handshake_rtt_us, quic_version
+
+
+cdef inline bint is_live(const Flow *f) noexcept nogil:
+    return f.life & RECORD_LIVE
 
 
 cdef inline uint64_t last_seen(const Flow *f) noexcept nogil:

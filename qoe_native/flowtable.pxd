@@ -6,9 +6,10 @@ from libc.string cimport memcmp, memcpy, memset
 from qoe_native.abi cimport *
 from qoe_native.flow cimport *
 from qoe_native.index cimport (
-    Bucket, Index, home_bucket, home_of, index_insert, index_remove, lowest_bit, match_tags, next_bucket, qoe_load64,
-    tag_of,
+    KIND_MASK, Bucket, Index, Key, home_bucket, home_of, index_insert, index_remove, lowest_bit, match_tags, next_bucket,
+    qoe_load32, qoe_load64, tag_of,
 )
+from qoe_native.intrin cimport begin_write, unlikely
 from qoe_native.layers cimport Headers
 
 
@@ -33,12 +34,6 @@ cdef struct Table:
     uint64_t next_id
 
 
-cdef inline uint32_t fold_address(const uint8_t *address) noexcept nogil:
-    # an IPv4 address, which is followed by zeros, is its own fold
-    cdef uint64_t x = qoe_load64(address) ^ qoe_load64(address + 8)
-    return <uint32_t> (x ^ (x >> 32))
-
-
 cdef inline int match_ipv6(const uint8_t *addresses, const Headers *h, bint forward, bint reverse) noexcept nogil:
     if forward and memcmp(addresses, h.src, 16) == 0 and memcmp(addresses + 16, h.dst, 16) == 0:
         return 0
@@ -47,33 +42,32 @@ cdef inline int match_ipv6(const uint8_t *addresses, const Headers *h, bint forw
     return -1
 
 
-cdef inline int match_flow(const Table *t, uint32_t record, const Headers *h) noexcept nogil:
-    # 0 forward, 1 reverse, -1 another flow
+cdef inline int match_flow(const Table *t, uint32_t record, const Headers *h, const Key *key) noexcept nogil:
+    # 0 forward, 1 reverse, -1 another flow; no branch on the direction, which nothing predicts
     cdef:
         const Flow *f = &t.flows[record]
-        uint32_t src = fold_address(h.src), dst = fold_address(h.dst)
-        bint forward = (f.addr[0] == src) & (f.addr[1] == dst) & (f.port[0] == h.src_port) & (f.port[1] == h.dst_port)
-        bint reverse = (f.addr[1] == src) & (f.addr[0] == dst) & (f.port[1] == h.src_port) & (f.port[0] == h.dst_port)
-    if not (forward | reverse) & (f.context == h.context) & (f.protocol == h.protocol) & (f.life == RECORD_LIVE):
+        uint64_t pair = qoe_load64(f.addr), kind = qoe_load64(&f.protocol) & KIND_MASK
+        uint32_t ports = qoe_load32(f.port)
+        bint forward = ((pair ^ key.pair) | (ports ^ key.ports)) == 0
+        bint reverse = ((pair ^ (key.pair << 32 | key.pair >> 32)) | (ports ^ (key.ports << 16 | key.ports >> 16))) == 0
+    if unlikely(kind != key.kind or (forward | reverse) == 0):
         return -1
-    if ((f.flags & IS_IPV6) != 0) != (h.ip_version == 6):
-        return -1
-    if f.flags & IS_IPV6:
+    if unlikely(h.ip_version == 6):
         return match_ipv6(&t.addresses[32 * <uint64_t> record], h, forward, reverse)
     return 1 - forward
 
 
-cdef inline uint32_t find_flow(const Table *t, const Headers *h, uint64_t hashed, int *direction) noexcept nogil:
+cdef inline uint32_t find_flow(const Table *t, const Headers *h, const Key *key, int *direction) noexcept nogil:
     cdef:
-        Bucket *b = home_bucket(&t.index, home_of(hashed))
+        Bucket *b = home_bucket(&t.index, home_of(key.hashed))
         uint32_t found, record
     while True:
-        found = match_tags(b.tag, tag_of(hashed))
+        found = match_tags(b.tag, tag_of(key.hashed))
         while found:
             record = b.record[lowest_bit(found)]
             found &= found - 1
             if record:
-                direction[0] = match_flow(t, record - 1, h)
+                direction[0] = match_flow(t, record - 1, h, key)
                 if direction[0] >= 0:
                     return record - 1
         if b.n_passed == 0:
@@ -150,7 +144,7 @@ cdef inline uint32_t choose_victim(Table *t, uint64_t now_ns) noexcept nogil:
         double score, worst = -1.0
     for _i in range(t.high_water):
         record = record + 1 if record + 1 < t.high_water else 0
-        if t.flows[record].life != RECORD_LIVE:
+        if not is_live(&t.flows[record]):
             continue
         seen += 1
         score = evictability(&t.flows[record], now_ns)
@@ -176,16 +170,16 @@ cdef inline uint32_t take_record(Table *t) noexcept nogil:
     return NONE
 
 
-cdef inline void start_flow(Table *t, uint32_t record, const Headers *h, uint64_t hashed,
+cdef inline void start_flow(Table *t, uint32_t record, const Headers *h, const Key *key,
                             uint64_t ts_ns) noexcept nogil:
+    # leaves the record marked busy: it is shown once its first packet is counted
     cdef:
         Flow *f = &t.flows[record]
         Opening *o = &t.openings[record]
     memset(f, 0, sizeof(Flow))
+    begin_write(&f.busy)
     memset(o, 0, sizeof(Opening))
-    f.busy = 1
-    f.addr[0] = fold_address(h.src)
-    f.addr[1] = fold_address(h.dst)
+    memcpy(f.addr, &key.pair, 8)
     f.port[0] = h.src_port
     f.port[1] = h.dst_port
     f.context = h.context
@@ -194,12 +188,12 @@ cdef inline void start_flow(Table *t, uint32_t record, const Headers *h, uint64_
         f.flags = IS_IPV6
         memcpy(&t.addresses[32 * <uint64_t> record], h.src, 16)
         memcpy(&t.addresses[32 * <uint64_t> record + 16], h.dst, 16)
-    f.life = RECORD_LIVE
+    f.life = h.ip_version
     f.id_low = <uint32_t> t.next_id
     f.id_high = <uint16_t> (t.next_id >> 32)
     f.first_ns = ts_ns
     f.extension = NONE
-    o.home = home_of(hashed)
+    o.home = home_of(key.hashed)
     t.next_id += 1
     t.n_live += 1
-    index_insert(&t.index, hashed, record)
+    index_insert(&t.index, key.hashed, record)

@@ -1,7 +1,7 @@
 """The frame decoder: bytes of one frame in, the innermost flow's headers out.
 
-`decode` walks from layer to layer until it meets a transport header. Ethernet, IPv4, TCP and UDP are a
-straight line through inlined functions; all other layers pass through the loop in `walk`. Lengths are
+`decode` walks from layer to layer until it meets a transport header. What most frames are, plain IPv4 over
+Ethernet with TCP or UDP, whole and without options, `decode_plain` reads in a straight line. Lengths are
 always the smaller of what was captured and what the length fields say, so that no byte outside the frame
 is read and padding is no payload. An IP packet whose tunnel holds no sound IP packet
 is itself the flow, unless only the capture's cut keeps it from being seen.
@@ -13,15 +13,15 @@ from libc.string cimport memcpy, memset
 from qoe_native.intrin cimport be16, be32, likely, unlikely
 from qoe_native.layers cimport (
     CERTAIN, ETHERNET, ETHERTYPE, FIRST_PIECE, GENEVE, GRE, GTPU, IP, IPV4, IPV6, LATER_PIECE, MPLS,
-    NOT_ENCLOSED, OTHER_PROTOCOL, PPP, PPPOE, TCP, UDP, VXLAN, VXLAN_GPE,
+    NOT_ENCLOSED, OTHER_PROTOCOL, PPP, PPPOE, TCP, UDP, VXLAN, VXLAN_GPE, WHOLE,
     QOE_PKT_BAD_IPV4, QOE_PKT_BAD_IPV6, QOE_PKT_BAD_LINK, QOE_PKT_BAD_TUNNEL, QOE_PKT_FLOW, QOE_PKT_NOT_IP,
     QOE_PKT_TOO_DEEP, QOE_PKT_TRUNCATED,
     QOE_T_6IN4, QOE_T_AH, QOE_T_FRAGMENT, QOE_T_IPIP,
-    Cursor, FragmentKey, Headers, Layer, available, enter_tunnel, limit, set_payload, skip,
+    Cursor, FragmentKey, Headers, Layer, available, enter_tunnel, limit, set_payload, skip, start_headers,
 )
-from qoe_native.links cimport by_ethertype, by_link_type, read_ethernet, read_mpls, read_ppp, read_pppoe
+from qoe_native.links cimport LINK_ETHERNET, by_ethertype, by_link_type, read_ethernet, read_mpls, read_ppp, read_pppoe
 from qoe_native.tunnels cimport (
-    read_geneve, read_gre, read_gtpu, read_vxlan, read_vxlan_gpe, tunnel_of_port,
+    is_tunnel_port, read_geneve, read_gre, read_gtpu, read_vxlan, read_vxlan_gpe, tunnel_of_port,
 )
 
 cdef enum:
@@ -311,14 +311,59 @@ cdef inline int walk(Cursor *c, Headers *h, int layer) noexcept nogil:
     return QOE_PKT_FLOW
 
 
+cdef inline bint decode_plain(const uint8_t *p, uint32_t captured_len, uint32_t wire_len, uint32_t link_type,
+                              Headers *h) noexcept nogil:
+    """Ethernet, IPv4 without options or pieces, TCP or UDP but no tunnel's port; False: `decode` must look."""
+    cdef uint32_t length, header = 8
+    if unlikely(link_type != LINK_ETHERNET or captured_len < 54 or captured_len > wire_len):
+        return False
+    if unlikely(be32(p + 12) >> 8 != 0x080045 or be16(p + 20) & 0x3FFF):
+        return False
+    length = be16(p + 16)
+    h.src_port = be16(p + 34)
+    h.dst_port = be16(p + 36)
+    h.protocol = p[23]
+    h.tcp_seq = h.tcp_ack = 0
+    h.tcp_flags = h.zero = 0
+    h.tcp_window = 0
+    if h.protocol == PROTOCOL_UDP:
+        if unlikely(is_tunnel_port(h.src_port) or is_tunnel_port(h.dst_port)):
+            return False
+    else:
+        if unlikely(h.protocol != PROTOCOL_TCP):
+            return False
+        header = 4 * <uint32_t> (p[46] >> 4)
+        h.tcp_seq = be32(p + 38)
+        h.tcp_ack = be32(p + 42)
+        h.tcp_flags = p[47]
+        h.tcp_window = be16(p + 48)
+        if unlikely(header < 20):
+            return False
+    header += 20
+    if unlikely(length < header or length > wire_len - 14 or captured_len < 14 + header):
+        return False
+    h.payload = p + 14 + header
+    h.payload_len = length - header
+    h.payload_captured = min(captured_len - 14 - header, h.payload_len)
+    memset(h.src, 0, 16)
+    memset(h.dst, 0, 16)
+    memcpy(h.src, p + 26, 4)
+    memcpy(h.dst, p + 30, 4)
+    h.ip_version = 4
+    h.dscp = p[15] >> 2
+    h.fragment = WHOLE
+    memset(&h.context, 0, <char *> &h.piece - <char *> &h.context)
+    return True
+
+
 cdef inline int decode(const uint8_t *data, uint32_t captured_len, uint32_t wire_len, uint32_t link_type,
                        Headers *h) noexcept nogil:
     """One frame's innermost flow into `h`; returns enum qoe_packet_status. `h` holds it for QOE_PKT_FLOW."""
     cdef Headers enclosing
     cdef Cursor c
     cdef int layer
-    memset(h, 0, <char *> &h.tunnel - <char *> h)           # in two steps: past 96 bytes, gcc's own
-    memset(&h.tunnel, 0, <char *> &h.piece - <char *> &h.tunnel)    # `rep stos` costs three times as much
+    start_headers(h)            # in two steps: past 96 bytes, gcc's own `rep stos` costs three times as much
+    memset(&h.context, 0, <char *> &h.piece - <char *> &h.context)
     if unlikely(captured_len == 0 or data == NULL):
         return QOE_PKT_TRUNCATED
     c.at = data
@@ -329,10 +374,4 @@ cdef inline int decode(const uint8_t *data, uint32_t captured_len, uint32_t wire
     c.cut = captured_len < wire_len
     c.enclosing = &enclosing
     layer = by_link_type(&c, link_type)
-    if likely(layer == IPV4):
-        layer = read_ipv4(&c, h)
-    if likely(layer == UDP):
-        layer = read_udp(&c, h)
-    elif likely(layer == TCP):
-        return read_tcp(&c, h)
-    return layer if likely(layer == QOE_PKT_FLOW) else walk(&c, h, layer)
+    return layer if layer == QOE_PKT_FLOW else walk(&c, h, layer)

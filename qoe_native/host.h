@@ -30,6 +30,27 @@ static inline uint64_t qoe_load64(const void *p)
     return value;
 }
 
+/* The bins of qoe.h: between two powers of two lies at most one edge, so the highest bit finds it, and one
+ * comparison tells the side. */
+static inline int qoe_gap_bin(uint64_t gap_ns)
+{
+    static const uint64_t edge_ns[64] = { /* 0: all of the octave lies above an edge */
+        [0 ... 18] = UINT64_MAX, [19] = 1000000,   [22] = 5000000,   [23] = 15000000,
+        [24] = 30000000,         [25] = 60000000,  [27] = 200000000, [29] = 1000000000,
+    };
+    static const uint8_t below[64] = {[22] = 1, 2, 3, 4, 4, 5, 5, [29 ... 63] = 6};
+    int octave = 63 - __builtin_clzll(gap_ns | 1);
+    return below[octave] + (gap_ns >= edge_ns[octave]);
+}
+
+static inline int qoe_size_bin(uint32_t size)
+{
+    static const uint32_t edge[32] = {[0] = 1, [6] = 100, [8] = 300, [9] = 700, [10] = 1200};
+    static const uint8_t below[32] = {[6] = 1, 1, 2, 3, [10 ... 31] = 4};
+    int octave = 31 - __builtin_clz(size | 1);
+    return below[octave] + (size >= edge[octave]);
+}
+
 #ifdef QOE_ISOLATE_PACKETS
 /* On the heap, where the sanitizers see its ends. */
 static inline void *qoe_map(uint64_t n_bytes) { return calloc(1, n_bytes); }

@@ -7,6 +7,7 @@
 # let an attacker choose collisions. It is seeded anew for every engine.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
+from qoe_native.intrin cimport likely
 from qoe_native.layers cimport Headers
 
 
@@ -25,6 +26,9 @@ cdef enum:
     BUCKET_FLOWS = 10
     FLOWS_A_BUCKET = 6         # on average, when as many flows live as the table may hold
 
+cdef enum KindMask:
+    KIND_MASK = 0xFFFFFFFF0000FFFF    # of the eight bytes from Headers.protocol, and from Flow.protocol, on
+
 
 cdef struct Bucket:
     uint16_t tag[10]
@@ -37,16 +41,23 @@ cdef struct Index:
     uint64_t n_buckets
 
 
-cdef inline uint64_t hash_ipv4(const uint64_t *seed, const Headers *h, uint64_t rest) noexcept nogil:
+cdef struct Key:               # what the table compares, in the layout of Flow
+    uint64_t hashed
+    uint64_t pair              # both addresses; of IPv6 a fold of each
+    uint64_t kind              # protocol, IP version, context
+    uint32_t ports
+
+
+cdef inline uint64_t hash_ipv4(const uint64_t *seed, uint64_t pair, uint32_t ports, uint64_t kind) noexcept nogil:
     cdef:
-        uint64_t a = <uint64_t> qoe_load32(h.src) << 16 | h.src_port
-        uint64_t b = <uint64_t> qoe_load32(h.dst) << 16 | h.dst_port
+        uint64_t a = pair << 32 | (ports & 0xFFFF)
+        uint64_t b = (pair >> 32) << 32 | ports >> 16
         uint64_t low = a if a < b else b
         uint64_t x = qoe_mum(low ^ seed[0], (a ^ b ^ low) ^ seed[1])
-    return qoe_mum(x ^ seed[3], rest ^ seed[2] ^ x)
+    return qoe_mum(x ^ seed[3], kind ^ seed[2])
 
 
-cdef inline uint64_t hash_ipv6(const uint64_t *seed, const Headers *h, uint64_t rest) noexcept nogil:
+cdef inline uint64_t hash_ipv6(const uint64_t *seed, const Headers *h, uint64_t kind) noexcept nogil:
     cdef:
         uint64_t s0 = qoe_load64(h.src), s1 = qoe_load64(h.src + 8), sp = h.src_port
         uint64_t d0 = qoe_load64(h.dst), d1 = qoe_load64(h.dst + 8), dp = h.dst_port
@@ -57,12 +68,23 @@ cdef inline uint64_t hash_ipv6(const uint64_t *seed, const Headers *h, uint64_t 
         sp, dp = dp, sp
     x = qoe_mum(s0 ^ seed[0], d0 ^ seed[1])
     x = qoe_mum(x ^ s1, d1 ^ seed[2])
-    return qoe_mum(x ^ (sp << 16 | dp) ^ seed[3], rest ^ seed[1] ^ x)
+    return qoe_mum(x ^ (sp << 16 | dp) ^ seed[3], kind ^ seed[1])
 
 
-cdef inline uint64_t hash_headers(const uint64_t *seed, const Headers *h) noexcept nogil:
-    cdef uint64_t rest = (<uint64_t> h.context << 32) | (<uint64_t> h.protocol << 8) | h.ip_version
-    return hash_ipv4(seed, h, rest) if h.ip_version == 4 else hash_ipv6(seed, h, rest)
+cdef inline uint32_t fold_address(const uint8_t *address) noexcept nogil:
+    cdef uint64_t x = qoe_load64(address) ^ qoe_load64(address + 8)
+    return <uint32_t> (x ^ (x >> 32))
+
+
+cdef inline void make_key(const uint64_t *seed, const Headers *h, Key *key) noexcept nogil:
+    key.ports = qoe_load32(&h.src_port)
+    key.kind = qoe_load64(&h.protocol) & KIND_MASK
+    if likely(h.ip_version == 4):
+        key.pair = qoe_load32(h.src) | <uint64_t> qoe_load32(h.dst) << 32
+        key.hashed = hash_ipv4(seed, key.pair, key.ports, key.kind)
+    else:
+        key.pair = fold_address(h.src) | <uint64_t> fold_address(h.dst) << 32
+        key.hashed = hash_ipv6(seed, h, key.kind)
 
 
 cdef inline uint32_t shard_of(uint64_t hashed, uint32_t n_shards) noexcept nogil:

@@ -29,28 +29,28 @@ cdef struct FragmentKey:        # one fragmented datagram; equal for all its pie
 
 cdef struct Headers:            # the innermost flow's headers
     # The flow: a tunnel starts these anew.
-    uint8_t src[16]             # IPv4 in the first four bytes, the rest zero
-    uint8_t dst[16]
+    const uint8_t *payload
+    uint32_t payload_len        # transport payload by the IP length; 0 if its header is cut off
+    uint32_t payload_captured   # of them, at payload
+    uint32_t tcp_seq
+    uint32_t tcp_ack
+    uint16_t tcp_window         # raw
+    uint8_t tcp_flags
+    uint8_t zero
     uint16_t src_port           # 0 in later pieces and in protocols without ports (ICMP, ESP, OSPF, ...)
     uint16_t dst_port
-    uint8_t protocol
+    uint8_t src[16]             # IPv4 in the first four bytes, the rest zero
+    uint8_t dst[16]
+    uint8_t protocol            # with the next and context, in the order of Flow: see make_key
     uint8_t ip_version
     uint8_t dscp
     uint8_t fragment            # enum PieceOf; piece below is filled unless WHOLE
-    uint8_t tcp_flags
-    uint8_t zero
-    uint16_t tcp_window         # raw
-    uint32_t tcp_seq
-    uint32_t tcp_ack
-    uint32_t payload_len        # transport payload by the IP length; 0 if its header is cut off
-    uint32_t payload_captured   # of them, at payload
-    const uint8_t *payload
     # The encapsulation: the innermost of each kind.
+    uint32_t context            # mix of VLAN ids, VNI and PPPoE session, equal in both directions; 0: none
     uint32_t tunnel             # enum qoe_tunnel, bits
     uint32_t vni
     uint32_t teid
     uint32_t mpls_label         # bottom of stack
-    uint32_t context            # mix of VLAN ids, VNI and PPPoE session, equal in both directions; 0: none
     uint16_t vlan_id
     uint16_t pppoe_session
     uint8_t qfi
@@ -115,6 +115,11 @@ cdef inline void add_context(Headers *h, uint32_t value) noexcept nogil:
     h.context = (mixed ^ (mixed >> 15)) | 1
 
 
+cdef inline void start_headers(Headers *h) noexcept nogil:
+    """The flow's own part is emptied; the encapsulation stands."""
+    memset(h, 0, <char *> &h.context - <char *> h)
+
+
 cdef inline void set_payload(const Cursor *c, Headers *h, uint32_t header_bytes) noexcept nogil:
     """Everything after `header_bytes` at the cursor is the flow's payload."""
     cdef uint32_t captured = available(c)
@@ -131,5 +136,5 @@ cdef inline void enter_tunnel(Cursor *c, Headers *h, uint32_t tunnel_bit, Enclos
     if h.fragment == FIRST_PIECE and not h.carried:
         h.carrier = h.piece
         h.carried = 1
-    memset(h, 0, <char *> &h.tunnel - <char *> h)
+    start_headers(h)
     h.tunnel |= tunnel_bit

@@ -23,6 +23,7 @@ cdef public struct qoe_engine:
     qoe_config config
     qoe_counters counters
     uint64_t now_ns
+    uint64_t idle_ns, active_ns    # the timeouts; never is UINT64_MAX
     uint32_t n_rescan              # records whose clock is not to be trusted: ageing looks at each
     Fragment *fragments
     uint32_t fragment_mask
@@ -95,7 +96,7 @@ cdef void end_flow(qoe_engine *e, uint32_t record, int reason) noexcept nogil:
         e.counters.flows_flushed += 1
 
 
-cdef uint32_t new_flow(qoe_engine *e, const Headers *h, uint64_t hashed, uint64_t ts_ns) noexcept nogil:
+cdef uint32_t new_flow(qoe_engine *e, const Headers *h, const Key *key, uint64_t ts_ns) noexcept nogil:
     cdef:
         Table *t = &e.table
         uint32_t record
@@ -108,7 +109,7 @@ cdef uint32_t new_flow(qoe_engine *e, const Headers *h, uint64_t hashed, uint64_
         release_record(t, pop_ended(t))
         e.counters.exports_lost += 1
         record = take_record(t)
-    start_flow(t, record, h, hashed, ts_ns)
+    start_flow(t, record, h, key, ts_ns)
     schedule(e, record)
     if h.protocol == TCP and h.tcp_flags and (h.tcp_flags & (SYN | ACK)) != SYN:
         t.flows[record].flags |= QOE_MID_FLOW
@@ -178,7 +179,7 @@ cdef uint32_t flow_of_piece(qoe_engine *e, const FragmentKey *k, int *way) noexc
     e.counters.fragments += 1
     if slot.key == key and slot.record != ANOTHER_SHARD:
         f = &e.table.flows[slot.record]
-        if f.life == RECORD_LIVE and flow_id_of(f) == slot.flow_id:
+        if is_live(f) and flow_id_of(f) == slot.flow_id:
             way[0] = <int> slot.way
             return slot.record
     e.counters.fragments_unmatched += 1

@@ -11,7 +11,11 @@ from qoe_native.layers cimport (
 )
 from qoe_native.links cimport CONTEXT_VNI, is_ethernet, is_ip
 
-cdef enum TunnelPort:           # UDP; 8472 is what Linux took before VXLAN had a number
+cdef extern from "intrin.h" nogil:
+    bint is_tunnel_port "qoe_is_tunnel_port"(uint16_t port)
+
+
+cdef enum TunnelPort:           # UDP, as in qoe_is_tunnel_port; 8472 is what Linux took before VXLAN had a number
     PORT_GTPU = 2152
     PORT_VXLAN = 4789
     PORT_VXLAN_GPE = 4790

@@ -101,7 +101,7 @@ class Flow:
             "n_idle": sum(g >= 1_000_000_000 for g in gaps),
             "gap_hist": _histogram([_bin(g / 1e6, (1, 5, 15, 30, 60, 200, 1000)) for g in gaps], 8),
             "first_sizes": [(-1) ** w * p.payload_len for p, w in self.packets[:12]],
-            "first_gaps": ([min(255, int(8 * math.log2(1 + g / 1e3))) for g in [0, *gaps[:11]]] + [0] * 12)[
+            "first_gaps": ([_log_code(1 + g / 1e3) for g in [0, *gaps[:11]]] + [0] * 12)[
                 :12
             ],
         }
@@ -160,7 +160,19 @@ class Flow:
 
 
 def _histogram(bins: list[int], n: int) -> list[int]:
-    return [bins.count(i) for i in range(n)]
+    """Count, and halve all when one is at 255."""
+    counts = [0] * n
+    for bin_ in bins:
+        if counts[bin_] == 255:
+            counts = [c // 2 for c in counts]
+        counts[bin_] += 1
+    return counts
+
+
+def _log_code(value: float) -> int:
+    """8 e + m for value = 2^e (1 + m/8), m rounded down."""
+    fraction, exponent = math.frexp(value)
+    return min(255, 8 * (exponent - 1) + int(8 * (2 * fraction - 1)))
 
 
 def _std(values: list[float] | list[int]) -> float:

@@ -17,7 +17,7 @@ from qoe.train.traces import Session, bursts
 
 NO_HINTS = Option.NO_PORT_HINT | Option.NO_PROTOCOL_HINT
 EXAMPLES = Path(__file__).parents[1] / "examples"
-N_PACKETS_LOG = 0
+N_PACKETS = 0
 
 
 def staged_model(*stages: tuple[float, list[float]], min_confidence: float = 0.4) -> bytes:
@@ -25,7 +25,7 @@ def staged_model(*stages: tuple[float, list[float]], min_confidence: float = 0.4
     nodes = []
     for k, (up_to, _) in enumerate(stages[:-1]):
         at = 2 * k
-        nodes.append((np.log2(1 + up_to), N_PACKETS_LOG, at + 1, at + 2))
+        nodes.append((up_to, N_PACKETS, at + 1, at + 2))
         nodes.append((0, -1, k, 0))
     nodes.append((0, -1, len(stages) - 1, 0))
     leaves = np.array([stage[1] for stage in stages], np.float32)

@@ -10,17 +10,19 @@ from hypothesis import strategies as st
 from qoe.errors import ModelError
 from qoe.flows import Engine
 from qoe.schema import N_FEATURES
-from qoe.train.forest import HEADER, N_DECIDED, NODE_DTYPE, Forest, Recipe, fit, flatten
+from qoe.train.forest import HEADER, N_DECIDED, NODE_DTYPE, WIDE_FEATURES, Forest, Recipe, fit, flatten, scaled
 from qoe_native.engine import Engine as NativeEngine
 
 RNG = np.random.default_rng(5)
 TRAINING = RNG.normal(size=(600, N_FEATURES)).astype(np.float32).round(1)
-TRUTH = 1 + (TRAINING[:, 0] > 0) + 2 * (TRAINING[:, 1] > 0.4) + (TRAINING[:, 2] > 1)
+TRAINING[:, WIDE_FEATURES] = RNG.lognormal(5, 3, size=(600, int(WIDE_FEATURES.sum()))).astype(np.float32)
+TRUTH = 1 + (TRAINING[:, 0] > 99) + 2 * (TRAINING[:, 2] > 0.4) + (TRAINING[:, 3] > 1)
 CLASSIFIER = fit(TRAINING, TRUTH, np.ones(len(TRUTH)), Recipe(n_trees=7, max_depth=6), 3)
 FOREST = flatten(CLASSIFIER)
 MODEL = FOREST.to_bytes(0.4, 1.0)
 # on the grid of the training values, so that many fall exactly on a threshold
 PROBES = RNG.normal(scale=1.5, size=(2_000, N_FEATURES)).astype(np.float32).round(1)
+PROBES[:, WIDE_FEATURES] = TRAINING[RNG.integers(0, 600, 2_000)][:, WIDE_FEATURES]
 
 
 def kernel_predict(model: bytes, features: np.ndarray) -> np.ndarray:
@@ -33,13 +35,13 @@ def kernel_predict(model: bytes, features: np.ndarray) -> np.ndarray:
 def sklearn_predict(features: np.ndarray) -> np.ndarray:
     """Probabilities as scikit-learn computes them, for all six classes."""
     whole = np.zeros((len(features), N_DECIDED))
-    whole[:, CLASSIFIER.classes_ - 1] = CLASSIFIER.predict_proba(features)
+    whole[:, CLASSIFIER.classes_ - 1] = CLASSIFIER.predict_proba(scaled(features))
     return whole
 
 
 def test_kernel_equals_sklearn():
     """The kernel's probabilities are scikit-learn's, also where a feature equals a threshold."""
-    np.testing.assert_allclose(kernel_predict(MODEL, PROBES), sklearn_predict(PROBES), atol=2e-6)
+    np.testing.assert_allclose(kernel_predict(MODEL, PROBES), sklearn_predict(PROBES), atol=5e-4)
 
 
 def test_twin_equals_sklearn():
@@ -52,7 +54,7 @@ def test_sharpness_is_a_normalised_power(sharpness):
     """Calibration raises each probability to a power and normalises."""
     powered = sklearn_predict(PROBES) ** sharpness
     expected = powered / powered.sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(kernel_predict(FOREST.to_bytes(0.4, sharpness), PROBES), expected, atol=1e-5)
+    np.testing.assert_allclose(kernel_predict(FOREST.to_bytes(0.4, sharpness), PROBES), expected, atol=2e-3)
 
 
 def test_predict_refuses_other_shapes():
@@ -106,6 +108,14 @@ def test_a_forged_body_is_refused_or_harmless(at, octets):
     assert_sound_or_refused(HEADER.pack(*fields) + bytes(body))
 
 
+def test_a_node_of_two_parents_is_refused():
+    """What is walked is a tree; anything else could be laid out at a multiple of its size."""
+    nodes = np.array([(0, 0, 1, 1), (0, -1, 0, 0)], NODE_DTYPE)
+    leaves = np.full((1, N_DECIDED), 1 / N_DECIDED, np.float32)
+    with pytest.raises(ModelError):
+        Engine(max_flows=64, model=Forest(np.zeros(1, np.uint32), nodes, leaves).to_bytes(0.4, 1.0))
+
+
 @pytest.mark.parametrize("child", [0, 1, 4_000_000_000])
 def test_a_loop_is_refused(child):
     """A child at or before its parent, or outside the nodes, would never end a walk."""
@@ -121,16 +131,16 @@ def test_a_loop_is_refused(child):
 @pytest.mark.parametrize(("n_inner", "refused"), [(64, False), (65, True)])
 def test_too_long_a_walk_is_refused(n_inner, refused):
     """A decision takes at most 64 steps a tree."""
-    nodes = np.zeros(n_inner + 1, NODE_DTYPE)
-    nodes["left"] = nodes["right"] = np.arange(1, n_inner + 2)
-    nodes[-1] = (0, -1, 0, 0)
+    nodes = np.zeros(2 * n_inner + 1, NODE_DTYPE)  # an inner node and the leaf to its left, and so on
+    nodes["feature"][1::2] = nodes["feature"][-1] = -1
+    nodes["left"][:-1:2], nodes["right"][:-1:2] = 1 + 2 * np.arange(n_inner), 2 + 2 * np.arange(n_inner)
     leaves = np.array([[0.25, 0.75, 0, 0, 0, 0]], np.float32)
     model = Forest(np.zeros(1, np.uint32), nodes, leaves).to_bytes(0.4, 1.0)
     if refused:
         with pytest.raises(ModelError):
             Engine(max_flows=64, model=model)
     else:
-        np.testing.assert_allclose(kernel_predict(model, PROBES[:3])[:, 1], 0.75)
+        np.testing.assert_allclose(kernel_predict(model, PROBES[:3])[:, 1], 0.75, atol=1e-4)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -0.5, 1.5])
