@@ -45,13 +45,15 @@ cdef struct Leaf:
     float probability[6]
 
 
-cdef struct Walk:                  # a node as it is walked: 8 bytes, no branch
-    float threshold                # of a leaf a NaN that holds its number: nothing is greater
-    uint32_t next                  # feature in the low bits; above, the place of the left child, the right one
+cdef extern from "intrin.h" nogil:
+    struct Walk "qoe_walk":        # a node as it is walked: 8 bytes, no branch
+        float threshold            # of a leaf a NaN that holds its number: nothing is greater
+        uint32_t next              # feature in the low bits; above, the place of the left child, the right one
                                    # behind it; of a leaf its own place: a walk of the full depth stays there
-
-cdef struct Share:                 # a leaf, added up in one go
-    uint16_t share[8]
+    struct Share "qoe_share":      # a leaf, added up in one go
+        uint16_t share[8]
+    void walk_eight "qoe_walk_eight"(const Walk *nodes, const float *features, uint32_t depth, uint32_t *at)
+    void add_share "qoe_add_share"(Share *sum, const Share *leaf)
 
 
 cdef struct Forest:
@@ -245,23 +247,17 @@ cdef inline int forest_load(Forest *m, const uint8_t *data, uint64_t n, uint32_t
 
 
 cdef inline void add_trees(const Forest *m, uint32_t first, uint32_t n, const float *features,
-                           uint16_t *sum) noexcept nogil:
-    # the leaves of up to N_WALKS trees; without a branch on what a feature is
+                           Share *sum) noexcept nogil:
+    # the leaves of up to N_WALKS trees
     cdef:
         uint32_t at[N_WALKS]
-        uint32_t _step, bits
-        int i, j
-        const Walk *w
+        uint32_t j, bits
     for j in range(N_WALKS):
-        at[j] = m.roots[first + (<uint32_t> j if <uint32_t> j < n else n - 1)]
-    for _step in range(m.depth):
-        for j in range(N_WALKS):
-            w = &m.walks[at[j]]
-            at[j] = (w.next >> FEATURE_BITS) + (features[w.next & (QOE_N_FEATURES - 1)] > w.threshold)
-    for j in range(<int> n):
+        at[j] = m.roots[first + (j if j < n else n - 1)]
+    walk_eight(m.walks, features, m.depth, at)
+    for j in range(n):
         memcpy(&bits, &m.walks[at[j]].threshold, sizeof(bits))
-        for i in range(8):
-            sum[i] += m.leaves[bits & LEAF_MASK].share[i]
+        add_share(sum, &m.leaves[bits & LEAF_MASK])
 
 
 cdef inline float calibrated(const Forest *m, uint32_t sum) noexcept nogil:
@@ -276,16 +272,16 @@ cdef inline void forest_predict(const Forest *m, const float *features, float *o
     # calibrated probabilities of classes 1 to 6
     cdef:
         uint32_t tree = 0, n
-        uint16_t sum[8]
+        Share sum
         float total = 0
         int i
-    memset(sum, 0, sizeof(sum))
+    memset(&sum, 0, sizeof(sum))
     while tree < m.header.n_trees:
         n = m.header.n_trees - tree if m.header.n_trees - tree < N_WALKS else N_WALKS
-        add_trees(m, tree, n, features, sum)
+        add_trees(m, tree, n, features, &sum)
         tree += n
     for i in range(N_DECIDED):
-        out[i] = calibrated(m, sum[i])
+        out[i] = calibrated(m, sum.share[i])
         total += out[i]
     total = 1 / total if total > 0 else 0
     for i in range(N_DECIDED):

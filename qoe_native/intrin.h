@@ -49,6 +49,34 @@ static inline uint32_t qoe_match_tags(const uint16_t *tags, uint16_t tag)
 }
 #endif
 
+/* Trees as forest.pxd lays them out. Eight walks at once, each of `depth` steps, all in registers: one walk alone
+ * would wait for the cache at every step. */
+struct qoe_walk { float threshold; uint32_t next; };
+struct qoe_share { uint16_t share[8]; };
+static inline void qoe_walk_eight(const struct qoe_walk *nodes, const float *features, uint32_t depth, uint32_t *at)
+{
+#define QOE_STEP(a) a = (nodes[a].next >> 6) + (features[nodes[a].next & 63] > nodes[a].threshold)
+    uint32_t a = at[0], b = at[1], c = at[2], d = at[3], e = at[4], f = at[5], g = at[6], h = at[7];
+    while (depth--) {
+        QOE_STEP(a); QOE_STEP(b); QOE_STEP(c); QOE_STEP(d);
+        QOE_STEP(e); QOE_STEP(f); QOE_STEP(g); QOE_STEP(h);
+    }
+    at[0] = a; at[1] = b; at[2] = c; at[3] = d; at[4] = e; at[5] = f; at[6] = g; at[7] = h;
+#undef QOE_STEP
+}
+
+static inline void qoe_add_share(struct qoe_share *sum, const struct qoe_share *leaf)
+{
+#ifdef __SSE2__
+    __m128i *to = (__m128i *)sum->share;
+    _mm_storeu_si128(to, _mm_add_epi16(_mm_loadu_si128(to), _mm_loadu_si128((const __m128i *)leaf->share)));
+#else
+    int i;
+    for (i = 0; i < 8; i++)
+        sum->share[i] = (uint16_t)(sum->share[i] + leaf->share[i]);
+#endif
+}
+
 /* The upper half of a float that is not negative: eight significant bits, rounded down. */
 static inline uint16_t qoe_upper_half(float value) { uint32_t bits; memcpy(&bits, &value, 4); return (uint16_t)(bits >> 16); }
 static inline float qoe_from_upper_half(uint16_t half) { uint32_t bits = (uint32_t)half << 16; float value; memcpy(&value, &bits, 4); return value; }
