@@ -14,7 +14,8 @@
 #include "qoe.h"
 
 enum { RING = 1024, FRAME = 64, MOST_BURST = 64, GAP_NS = 67 };
-enum order { UNIFORM = 0, ROUNDS = 1 }; /* at random; every flow once a round, rounds in different orders */
+/* at random; every flow once a round, rounds in different orders; a new flow with every packet */
+enum order { UNIFORM = 0, ROUNDS = 1, NEW = 2 };
 
 struct traffic {
     uint32_t n_flows, burst, order, protocol;
@@ -61,9 +62,12 @@ static void shuffle(struct traffic *t)
 
 static uint32_t next_flow(struct traffic *t)
 {
-    uint64_t at = t->done++ % t->n_flows;
+    uint64_t at = t->done++;
+    if (t->order == NEW)
+        return (uint32_t)at;
     if (t->order == UNIFORM)
         return draw_below(&t->random, t->n_flows);
+    at %= t->n_flows;
     if (at == 0)
         shuffle(t);
     return t->round[at];
@@ -284,11 +288,71 @@ int hot_lanes(struct qoe_engine **engines, struct traffic *traffic, uint32_t n, 
     return 0;
 }
 
-/* Takes and drops what has ended, as a host would that only counts; returns how many. */
-int hot_drain(struct qoe_engine *engine, struct qoe_flow *out, uint32_t capacity)
+/* Takes and drops what has ended, as a host would that only counts; returns how many, and their packets. */
+uint64_t hot_drain(struct qoe_engine *engine, struct qoe_flow *out, uint32_t capacity, uint64_t *n_packets)
 {
-    int n, all = 0;
-    while ((n = qoe_engine_export(engine, out, capacity)) > 0)
-        all += n;
+    uint64_t all = 0;
+    int n, i;
+    while ((n = qoe_engine_export(engine, out, capacity)) > 0) {
+        all += (uint64_t)n;
+        for (i = 0; i < n; i++)
+            *n_packets += out[i].packets_forward + out[i].packets_reverse;
+    }
     return all;
+}
+
+/* Ordinary traffic and a flood in turn, a ring each; what ends is taken off the clock. Nanoseconds a packet of
+ * either into ns[2]. */
+int hot_flood(struct qoe_engine *engine, struct traffic *ordinary, struct traffic *flood, struct qoe_flow *out,
+              uint32_t capacity, double *ns)
+{
+    struct ring *r = aligned_alloc(64, 2 * sizeof *r);
+    struct traffic *t[2] = {ordinary, flood};
+    uint64_t done, n_packets = 0;
+    double start;
+    uint32_t i, k;
+    if (!r || begin(ordinary))
+        return -1;
+    lay_out(&r[0], ordinary->protocol);
+    lay_out(&r[1], flood->protocol);
+    ns[0] = ns[1] = 0;
+    for (done = 0; done < flood->n_packets; done += RING) {
+        for (k = 0; k < 2; k++) {
+            t[k]->ts_ns = t[1 - k]->ts_ns;
+            rewrite(&r[k], t[k]);
+            start = now_ns();
+            for (i = 0; i < RING; i += MOST_BURST)
+                qoe_engine_process_burst(engine, &r[k].packets[i], MOST_BURST, &r[k].verdicts[i]);
+            ns[k] += now_ns() - start;
+            t[1 - k]->ts_ns = t[k]->ts_ns;
+        }
+        hot_drain(engine, out, capacity, &n_packets);
+    }
+    ns[0] /= (double)done;
+    ns[1] /= (double)done;
+    free(r);
+    return 0;
+}
+
+/* One pass over a capture in memory: its times are shifted, and both addresses of each IPv4 frame changed by the
+ * same bits, so that every pass brings new flows. Frames are Ethernet. */
+int hot_pass(struct qoe_engine *engine, struct qoe_packet *packets, uint32_t n, uint32_t change, uint64_t later_ns)
+{
+    uint32_t i, k, piece;
+    for (i = 0; i < n; i++) {
+        uint8_t *p = (uint8_t *)(uintptr_t)packets[i].data;
+        packets[i].ts_ns += later_ns;
+        if (packets[i].captured_len < 34 || p[12] != 8 || p[13] != 0)
+            continue;
+        for (k = 0; k < 3; k++) {
+            p[27 + k] ^= (uint8_t)(change >> 8 * k);
+            p[31 + k] ^= (uint8_t)(change >> 8 * k);
+        }
+    }
+    for (i = 0; i < n; i += piece) {
+        piece = n - i < 256 ? n - i : 256;
+        if (qoe_engine_process_burst(engine, packets + i, piece, NULL) != (int)piece)
+            return -1;
+    }
+    return 0;
 }

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import shutil
 import subprocess
 import tempfile
-from ctypes import POINTER, Structure, byref, c_double, c_float, c_uint32, c_uint64, c_void_p
+from ctypes import POINTER, Structure, byref, c_double, c_float, c_int, c_uint32, c_uint64, c_void_p
 from functools import cache
 from pathlib import Path
+
+import numpy as np
 
 import qoe_native
 from qoe.errors import QoeError
 from qoe.flows import load_model
+from qoe.schema import FLOW_DTYPE
 
-UNIFORM, ROUNDS = 0, 1
+UNIFORM, ROUNDS, NEW = 0, 1, 2
 UDP, TCP = 17, 6
 START_NS = 1_800_000_000_000_000_000
 
@@ -42,6 +46,24 @@ class Config(Structure):
         ("max_decisions", c_uint32),
         ("model", ctypes.c_char_p),
         ("model_bytes", c_uint64),
+    )
+
+
+class Counters(Structure):
+    """Twin of ``struct qoe_counters`` in qoe.h."""
+
+    _fields_ = (
+        ("packets", c_uint64),
+        ("bytes", c_uint64),
+        ("by_status", c_uint64 * 10),
+        *(
+            (name, c_uint64)
+            for name in (
+                "zero_length fragments fragments_unmatched flows_interim flows_created flows_idle"
+                " flows_active_timeout flows_evicted flows_flushed exports_lost extensions_full chunks_lost"
+                " decisions_lost clock_back decisions"
+            ).split()
+        ),
     )
 
 
@@ -76,12 +98,19 @@ def load() -> ctypes.CDLL:
         if done.returncode:
             raise QoeError(f"{source.name} does not compile: {done.stderr.strip()}")
         hot = ctypes.CDLL(str(library))
-    hot.hot_kernel.restype = hot.hot_floor.restype = c_double
-    hot.hot_kernel.argtypes = (c_void_p, POINTER(Traffic))
-    hot.hot_floor.argtypes = (POINTER(Traffic), c_uint64)
-    hot.hot_single.argtypes = (c_void_p, POINTER(Traffic), c_void_p)
-    hot.hot_lanes.argtypes = (POINTER(c_void_p), POINTER(Traffic), c_uint32, POINTER(c_double))
-    hot.hot_drain.argtypes = (c_void_p, c_void_p, c_uint32)
+    engine, flows = c_void_p, POINTER(Traffic)
+    signatures = {
+        "hot_kernel": (c_double, engine, flows),
+        "hot_floor": (c_double, flows, c_uint64),
+        "hot_single": (c_int, engine, flows, c_void_p),
+        "hot_lanes": (c_int, POINTER(c_void_p), flows, c_uint32, POINTER(c_double)),
+        "hot_drain": (c_uint64, engine, c_void_p, c_uint32, POINTER(c_uint64)),
+        "hot_flood": (c_int, engine, flows, flows, c_void_p, c_uint32, POINTER(c_double)),
+        "hot_pass": (c_int, engine, c_void_p, c_uint32, c_uint32, c_uint64),
+    }
+    for name, (result, *arguments) in signatures.items():
+        function = getattr(hot, name)
+        function.restype, function.argtypes = result, tuple(arguments)
     return hot
 
 
@@ -109,7 +138,33 @@ class HotEngine:
         """Nanoseconds a packet over the traffic's `n_packets`."""
         return float(self.hot.hot_kernel(self.pointer, byref(traffic)))
 
+    def counters(self) -> dict[str, int]:
+        """Counters of the engine, by their names in qoe.h."""
+        counters = Counters()
+        kernel().qoe_engine_counters(self.pointer, byref(counters))
+        return {
+            name: list(value) if name == "by_status" else value
+            for name, *_ in Counters._fields_
+            for value in [getattr(counters, name)]
+        }
+
+    def flush(self) -> None:
+        """End all flows."""
+        kernel().qoe_engine_flush(self.pointer, 2**31 - 1)
+
+    def drain(self) -> tuple[int, int]:
+        """Take what has ended: how many records, and their packets."""
+        n_packets = c_uint64(0)
+        records = np.empty(4096, FLOW_DTYPE)
+        n = self.hot.hot_drain(self.pointer, records.ctypes.data, len(records), byref(n_packets))
+        return int(n), int(n_packets.value)
+
     def close(self) -> None:
         """Give the memory back."""
         kernel().qoe_engine_destroy(self.pointer)
         self.pointer = c_void_p()
+
+
+def resident_bytes() -> int:
+    """Memory of this process that is in RAM."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

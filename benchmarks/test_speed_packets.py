@@ -16,8 +16,6 @@ import numpy as np
 import pytest
 import zstandard
 
-from benchmarks.floor import Floor
-from benchmarks.kernel import BURST, FRAME_BYTES, GAP_NS, RING, rewrite, ring
 from qoe.capture import Source
 from qoe.flows import Engine, address_texts
 from qoe.report.rows import FlowWriter
@@ -69,29 +67,22 @@ def _through(engine: Engine, path: Path) -> int:
     return engine.counters()["packets"]
 
 
-@pytest.mark.parametrize("n_flows", [1_000, 65_536])
-@pytest.mark.parametrize("what", ["kernel", "floor"])
-def test_bursts(benchmark: Benchmark, what: str, n_flows: int) -> None:
-    """4,096 frames of 64 bytes in random order of flow, decoded and tracked, beside a bare table."""
-    benchmark.group = f"4,096 frames of 64 bytes over {n_flows:,} flows"
-    frames, packets = ring()
-    flat = frames.reshape(-1)
-    rng = np.random.default_rng(1)
-    engine, floor = Engine(max_flows=2 * n_flows, seed=1, model=None), Floor(n_flows)
-
-    def renew() -> None:
-        rewrite(frames, rng.integers(0, n_flows, RING, dtype=np.uint32))
-        packets["ts_ns"] = packets["ts_ns"][-1] + GAP_NS * np.arange(1, RING + 1, dtype=np.uint64)
+@pytest.mark.benchmark(group="4,096 packets of a mix, handed over by the burst")
+@pytest.mark.parametrize("n", [1, 16, 256, 4096])
+def test_bursts(benchmark: Benchmark, folder: Path, n: int) -> None:
+    """What a call from Python costs: the same packets in bursts of 1, 16, 256 and 4,096."""
+    with Source(str(folder / "mix.pcap")) as source:
+        burst = source.next_burst(4096)
+    assert burst is not None
+    bursts = [Burst(burst.data, burst.packets[at : at + n]) for at in range(0, len(burst.packets), n)]
+    engine = Engine(max_flows=2 * N_FLOWS, seed=1, model=None)
 
     def take() -> None:
-        for first in range(0, RING, BURST):
-            if what == "kernel":
-                engine.process(Burst(flat, packets[first : first + BURST]))
-            else:
-                floor.take(flat, first * FRAME_BYTES, BURST)
+        for piece in bursts:
+            engine.process(piece)
 
-    benchmark.pedantic(take, setup=renew, rounds=100, warmup_rounds=20)
-    assert what == "floor" or 0 < engine.n_live <= n_flows
+    benchmark(take)
+    assert engine.n_live
 
 
 @pytest.mark.benchmark(group=f"reading a capture of {N_PACKETS:,} packets")

@@ -38,7 +38,9 @@ cdef int take_table(qoe_engine *e) noexcept nogil:
     t.addresses = <uint8_t *> qoe_map(ADDRESS_BYTES * n)
     t.due = <uint32_t *> qoe_map(sizeof(uint32_t) * n)
     t.extensions = <Extension *> qoe_map(sizeof(Extension) * <uint64_t> t.max_extensions)
-    if t.index.buckets == NULL or t.flows == NULL or t.openings == NULL or t.addresses == NULL or t.due == NULL \
+    t.nursery_mask = <uint32_t> power_of_two(t.max_flows // NURSERY_SHARE + 1) - 1
+    t.nursery = <uint32_t *> qoe_map(sizeof(uint32_t) * (<uint64_t> t.nursery_mask + 1))
+    if t.nursery == NULL or t.index.buckets == NULL or t.flows == NULL or t.openings == NULL or t.addresses == NULL or t.due == NULL \
             or t.extensions == NULL:
         return QOE_ENOMEM
     return QOE_OK
@@ -144,6 +146,7 @@ cdef public void qoe_engine_destroy(qoe_engine *engine) noexcept nogil:
     qoe_unmap(t.openings, sizeof(Opening) * <uint64_t> t.n_records)
     qoe_unmap(t.addresses, ADDRESS_BYTES * <uint64_t> t.n_records)
     qoe_unmap(t.due, sizeof(uint32_t) * <uint64_t> t.n_records)
+    qoe_unmap(t.nursery, sizeof(uint32_t) * (<uint64_t> t.nursery_mask + 1))
     qoe_unmap(t.extensions, sizeof(Extension) * <uint64_t> t.max_extensions)
     free(engine.fragments)
     qoe_unmap(engine.chunks, sizeof(qoe_chunk) * <uint64_t> engine.config.max_chunks)
@@ -319,7 +322,7 @@ cdef public int qoe_engine_set_weights(qoe_engine *engine, const uint32_t *beare
     # One aligned 8-byte store a bearer: a reader sees the old weight or the new one, nothing between.
     cdef:
         uint32_t i, slot, bits, n_new = 0
-    if engine == NULL or ((bearer == NULL or weight == NULL) and n):
+    if engine == NULL or ((bearer == NULL or weight == NULL) and n) or n > 0x7FFFFFFF:
         return QOE_EINVAL
     for i in range(n):
         if bearer[i] == 0xFFFFFFFFU or not isfinite(weight[i]) or weight[i] < 0:

@@ -110,6 +110,12 @@ cdef inline void record_verdict(Flow *f, Opening *o, const float *p, int app_cla
     f.verdict = <uint8_t> (app_class | state << 4)
 
 
+cdef inline void close_verdict(Flow *f) noexcept nogil:
+    # what was said so far is what will be said
+    if f.verdict >> 4 < QOE_FINAL:
+        f.verdict = <uint8_t> (f.verdict & 15 | QOE_FINAL << 4)
+
+
 cdef inline void decide(Flow *f, Opening *o, const Extension *x, const Forest *forest, uint32_t options,
                         float min_confidence, bint last, float *features) noexcept nogil:
     # one stage of classification; `features` (QOE_N_FEATURES) is left filled for tracing

@@ -9,7 +9,7 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
 from qoe_native.abi cimport *
-from qoe_native.classify cimport decide
+from qoe_native.classify cimport close_verdict, decide
 from qoe_native.export cimport export_flow
 from qoe_native.features cimport IDLE_NS, count_packet
 from qoe_native.flow cimport *

@@ -14,10 +14,12 @@ from qoe_native.layers cimport Headers
 
 
 cdef enum:
-    EVICT_PROBES = 8           # candidates looked at to evict one, when short flows are among them
-    EVICT_MOST_PROBES = 256    # at most, while none of them is a short flow
+    EVICT_PROBES = 8           # candidates looked at to evict one
+    NURSERY_PROBES = 1024      # flows made lately that are looked at when all candidates are long; each once
+    NURSERY_SHARE = 4          # the nursery remembers as many flows as a quarter of the table
+    SHORT_PACKETS = 2          # a flow of no more may be one of a flood
+    EVICT_SHORT_S = 10         # and counts as this much longer idle
     EVICT_MEDIA_FACTOR = 16    # a decided media flow counts as this much less idle
-    EVICT_SHORT_S = 10         # a flow of one or two packets as this much longer idle
 
 
 cdef struct Table:
@@ -30,6 +32,8 @@ cdef struct Table:
     uint32_t max_flows, n_records, high_water, n_live, n_ended
     uint32_t free_head, ended_head, ended_tail, hand, eviction_hand, flush_hand
     uint32_t max_extensions, extension_high_water, free_extension
+    uint32_t *nursery          # ring: records in the order in which flows were made
+    uint32_t nursery_head, nursery_tail, nursery_mask
     uint64_t seed[4]
     uint64_t next_id
 
@@ -125,22 +129,42 @@ cdef inline void push_ended(Table *t, uint32_t record, int reason) noexcept nogi
     t.n_live -= 1
 
 
+cdef inline bint is_short(const Flow *f) noexcept nogil:
+    return n_packets(f) <= SHORT_PACKETS
+
+
+cdef inline double idle_s(const Flow *f, uint64_t now_ns) noexcept nogil:
+    cdef uint64_t last = last_seen(f)
+    return <double> <int64_t> (now_ns - last if now_ns > last else last - now_ns) * 1e-9
+
+
 cdef inline double evictability(const Flow *f, uint64_t now_ns) noexcept nogil:
-    # seconds idle, by a class-aware measure: a flood of one-packet flows pushes out itself, not the
-    # calls and films beside it
+    # seconds idle, by a class-aware measure
+    if is_short(f):
+        return idle_s(f, now_ns) + EVICT_SHORT_S
+    return idle_s(f, now_ns) / (EVICT_MEDIA_FACTOR if QOE_VIDEO <= f.verdict & 15 <= QOE_GAMING else 1)
+
+
+cdef inline uint32_t oldest_short(Table *t) noexcept nogil:
+    # of the flows made lately the first that is still short; NONE when those looked at have grown or ended
     cdef:
-        uint64_t last = last_seen(f)
-        double idle_s = <double> <int64_t> (now_ns - last if now_ns > last else last - now_ns) * 1e-9
-    if n_packets(f) <= 2:
-        return idle_s + EVICT_SHORT_S
-    return idle_s / EVICT_MEDIA_FACTOR if QOE_VIDEO <= f.verdict & 15 <= QOE_GAMING else idle_s
+        uint32_t _i, record
+    for _i in range(NURSERY_PROBES):
+        if t.nursery_tail == t.nursery_head:
+            return NONE
+        record = t.nursery[t.nursery_tail & t.nursery_mask]
+        t.nursery_tail += 1
+        if is_live(&t.flows[record]) and is_short(&t.flows[record]):
+            return record
+    return NONE
 
 
 cdef inline uint32_t choose_victim(Table *t, uint64_t now_ns) noexcept nogil:
-    # the most evictable of a few candidates; more are looked at while only long flows are found. The hand goes
-    # round, so that what was made last is met last.
+    # The most evictable of a few candidates. The hand goes round, so that what was made last is met last. A flood of
+    # one-packet flows pushes out itself, not what is beside it: where the hand meets long flows alone, one of the
+    # flood is looked for among the flows that were made lately.
     cdef:
-        uint32_t _i, seen = 0, best = NONE, record = t.eviction_hand
+        uint32_t _i, seen = 0, best = NONE, young, record = t.eviction_hand
         double score, worst = -1.0
     for _i in range(t.high_water):
         record = record + 1 if record + 1 < t.high_water else 0
@@ -151,9 +175,12 @@ cdef inline uint32_t choose_victim(Table *t, uint64_t now_ns) noexcept nogil:
         if score > worst:
             worst = score
             best = record
-        if seen >= EVICT_PROBES and (worst >= EVICT_SHORT_S or seen >= EVICT_MOST_PROBES):
+        if seen >= EVICT_PROBES:
             break
     t.eviction_hand = record
+    if worst < EVICT_SHORT_S:
+        young = oldest_short(t)
+        return best if young == NONE else young
     return best
 
 
@@ -196,4 +223,8 @@ cdef inline void start_flow(Table *t, uint32_t record, const Headers *h, const K
     o.home = home_of(key.hashed)
     t.next_id += 1
     t.n_live += 1
+    t.nursery[t.nursery_head & t.nursery_mask] = record
+    t.nursery_head += 1
+    if t.nursery_head - t.nursery_tail > t.nursery_mask:
+        t.nursery_tail += 1
     index_insert(&t.index, key.hashed, record)

@@ -83,7 +83,10 @@ cdef void end_flow(qoe_engine *e, uint32_t record, int reason) noexcept nogil:
     begin_write(&f.busy)
     if x != NULL and x.chunk_bytes and close_chunk(f, x, &chunk):
         keep_chunk(e, &chunk)
-    decide_flow(e, record, True)
+    if f.payload_bytes[0] | f.payload_bytes[1] or f.flags & IS_LARGE:
+        decide_flow(e, record, True)
+    else:
+        close_verdict(f)                          # it said nothing that a model could go by
     push_ended(&e.table, record, reason)
     end_write(&f.busy)
     if reason == QOE_IDLE_TIMEOUT:
