@@ -27,7 +27,7 @@ SANITIZE_FLAGS = [
     "--param=asan-globals=0",  # registering them would keep Python's in libqoe; UBSan watches their bounds
 ]
 compile_args = ["-std=c11", "-fvisibility=hidden", "-fno-strict-aliasing"]
-compile_args += ["-ffunction-sections", "-fdata-sections"]  # what Python alone calls can be left out of libqoe
+compile_args += ["-ffunction-sections", "-fdata-sections"]  # libqoe leaves out what Python alone calls
 compile_args += ["-O1", "-g", "-DQOE_ISOLATE_PACKETS", *SANITIZE_FLAGS] if SANITIZE else ["-O3"]
 link_args = SANITIZE_FLAGS if SANITIZE else []
 

@@ -133,6 +133,20 @@ static PyObject *make_control(void)
     return control;
 }
 
+/* One line for what Python could not do. */
+static void complain(const char *program)
+{
+    PyObject *type, *value, *trace, *text;
+    PyErr_Fetch(&type, &value, &trace);
+    text = value ? PyObject_Str(value) : NULL;
+    fprintf(stderr, "control_host: Python: %s: has the environment of %s qoe, and this directory control.py?\n",
+            text ? PyUnicode_AsUTF8(text) : "no reason given", program);
+    Py_XDECREF(text);
+    Py_XDECREF(type);
+    Py_XDECREF(value);
+    Py_XDECREF(trace);
+}
+
 static void get_flows(uint64_t since_ns)
 {
     host.since_ns = since_ns;
@@ -186,7 +200,7 @@ static void *control_thread(void *program)
         n_decisions++;
     }
     if (PyErr_Occurred())
-        PyErr_Print();
+        complain(program);
     Py_XDECREF(control);
     if (Py_FinalizeEx() < 0) /* once, at the end: NumPy cannot be started twice in a process */
         fprintf(stderr, "control_host: Python could not write all of its output\n");

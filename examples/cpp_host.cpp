@@ -12,6 +12,7 @@
 #include <deque>
 #include <exception>
 #include <future>
+#include <iomanip>
 #include <iostream>
 #include <memory>
 #include <mutex>
@@ -271,7 +272,8 @@ bool report(const std::vector<std::unique_ptr<Shard>> &shards)
         double finish = 0;
         for (const auto &shard : shards)
             finish += shard->finish[bearer];
-        std::cout << "bearer " << bearer << ": " << finish << " bytes over weight\n";
+        std::cout << "bearer " << bearer << ": " << std::fixed << std::setprecision(0) << finish
+                  << " bytes over weight\n";
     }
     return balanced;
 }

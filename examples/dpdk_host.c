@@ -4,7 +4,7 @@
  *     ./dpdk_host -l 0 --no-huge -m 512 --no-shconf --no-pci --no-telemetry \
  *         --vdev=net_pcap0,rx_pcap=IN.pcap,tx_pcap=OUT.pcap -- --rate 3e6 10.0.0.1=3 10.0.0.2=1 10.0.0.2/voip=4
  *
- * Polls bursts from port 0, shows them to the engine, queues each packet with its bearer and sends what a link of RATE
+ * Polls bursts of Ethernet frames from port 0, shows them to the engine, queues each packet with its bearer and sends what a link of RATE
  * bit/s can take, in the order of a deficit round robin (Shreedhar and Varghese, 1996) whose quanta are the bearers'
  * weights. A bearer is one subscriber's traffic of one class; subscribers are the destinations named on the command
  * line, all others together are one more. Ends at Ctrl-C, or when no packet came for a second, as after a file's end.
@@ -214,6 +214,7 @@ static void take(struct rte_mbuf **mbufs, uint16_t n)
     check(qoe_engine_process_burst(host.engine, packets, n, verdicts), "process_burst");
     host.n_packets += n;
     for (uint16_t i = 0; i < n; i++) {
+        /* when a flow's class becomes known it goes on in another queue; once, a packet may overtake another */
         enqueue(mbufs[i], bearer_number(subscriber_of(mbufs[i]), verdicts[i].app_class));
         move_clock(packets[i].ts_ns);
         serve();
