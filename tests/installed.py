@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 import venv
 from pathlib import Path
 
@@ -57,6 +56,6 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     own = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
     options = ("--no-deps", "--no-index", "--quiet")
     run(sys.executable, "-m", "pip", "--python", python, "install", *options, wheel)
-    borrowed = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
-    (own / "borrowed.pth").write_text("\n".join(sorted(borrowed)) + "\n")
+    borrowed = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
+    (own / "borrowed.pth").write_text("\n".join(borrowed) + "\n")
     return python
