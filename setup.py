@@ -49,7 +49,9 @@ class BuildKernel(build_ext):
     """Links the objects of the module a second time, as libqoe, with a pkg-config file beside it.
 
     The library holds what the functions of ``qoe.h`` reach and nothing else. ``-z defs`` makes the build
-    fail if that ever includes a symbol of Python's, so a host needs neither libpython nor its headers.
+    fail if that ever includes a symbol of Python's, so a host needs neither libpython nor its headers. The
+    module itself would tie a host to the libpython of one version: it refers to Python's types and
+    exceptions, data that the loader binds at start even where functions are bound lazily.
     """
 
     def build_extension(self, ext):
@@ -60,7 +62,9 @@ class BuildKernel(build_ext):
         shutil.rmtree(directory, ignore_errors=True)  # no library of an older ABI stays behind
         name = f"libqoe.so.{version}"  # the file has its soname's name, as a wheel holds no links
         flags = [f"-Wl,-soname,{name}", f"-Wl,--version-script={NATIVE / 'libqoe.map'}"]
-        flags += ["-Wl,--gc-sections", "-Wl,-z,defs"]
+        flags += ["-Wl,--gc-sections"] + (
+            ["-Wl,-z,defs"] if not SANITIZE else []
+        )  # clang's come with the program
         objects = self.compiler.object_filenames(ext.sources, output_dir=self.build_temp)
         self.compiler.link_shared_object(
             objects, str(directory / name), libraries=["m"], extra_postargs=[*flags, *link_args]

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import struct
-import sys
+import subprocess
 import sysconfig
 import zipfile
 from collections import Counter
@@ -33,6 +33,14 @@ pytestmark = [
     ),
     pytest.mark.skipif(build_info()["sanitized"], reason=".ci/run builds the hosts of a sanitizers' build"),
 ]
+
+
+def has_package(name: str, directory: str = "") -> bool:
+    """Whether pkg-config knows a package, there or where it looks anyhow."""
+    if shutil.which("pkg-config") is None:
+        return False
+    environment = {**os.environ, "PKG_CONFIG_PATH": directory}
+    return subprocess.run(["pkg-config", "--exists", name], env=environment, check=False).returncode == 0
 
 
 @pytest.fixture(scope="module")
@@ -189,10 +197,9 @@ def test_the_cpp_host(build: Callable[[str], Path]) -> None:
 
 
 @pytest.mark.skipif(
-    not (
-        Path(str(sysconfig.get_config_var("LIBPC")))
-        / f"python-{sys.version_info.major}.{sys.version_info.minor}-embed.pc"
-    ).is_file(),
+    not has_package(
+        f"python-{sysconfig.get_config_var('LDVERSION')}-embed", str(sysconfig.get_config_var("LIBPC"))
+    ),
     reason="the files for embedding this Python are missing (Debian: python3-dev)",
 )
 def test_the_control_host(build: Callable[[str], Path], installed: Path) -> None:
@@ -255,9 +262,7 @@ def bytes_by_destination(capture: bytes) -> Counter[str]:
     return found
 
 
-@pytest.mark.skipif(
-    not Path("/usr/include/dpdk").is_dir(), reason="DPDK is not installed (Debian: libdpdk-dev)"
-)
+@pytest.mark.skipif(not has_package("libdpdk"), reason="DPDK is not installed (Debian: libdpdk-dev)")
 def test_the_dpdk_host(build: Callable[[str], Path], tmp_path: Path) -> None:
     """Of an overloaded link each bearer gets its weight's part; a call within its part loses nothing."""
     host = build("dpdk_host")
