@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from installed import installed, wheel  # noqa: F401  (fixtures)
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -55,7 +55,11 @@ def collect() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "kernel": build_info(),
-        "embedding": {"include": qoe_native.get_include(), "library": qoe_native.get_library()},
+        "embedding": {
+            "include": qoe_native.get_include(),
+            "library": qoe_native.get_library(),
+            "pkgconfig": qoe_native.get_pkgconfig(),
+        },
         "model": _model(),
         "packages": {name: _version(name) for name in _NEEDED},
         "extras": {extra: {name: _version(name) for name in names} for extra, names in _EXTRAS.items()},
