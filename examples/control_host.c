@@ -32,11 +32,6 @@ struct host {
     _Atomic uint64_t now_ns; /* the host's clock, as far as packets were taken */
     uint64_t n_packets[N_BEARERS];
     float last_weight[N_BEARERS]; /* what the data thread read with the bearer's latest packet */
-    /* An engine is one thread's: the control thread asks, the data thread copies between two bursts. */
-    atomic_bool wanted;
-    uint64_t since_ns;
-    struct qoe_flow flows[MAX_FLOWS];
-    uint32_t n_flows;
 };
 
 static struct host host;
@@ -58,15 +53,6 @@ static void sleep_ns(uint64_t ns)
 
 /* -- The data thread. */
 
-/* Flows with packets since the last time: those that ended, then those that live. */
-static void copy_flows(void)
-{
-    uint64_t cursor = 0;
-    uint32_t n = check(qoe_engine_export(host.engine, host.flows, MAX_FLOWS), "export");
-    n += check(qoe_engine_snapshot(host.engine, host.flows + n, MAX_FLOWS - n, host.since_ns, &cursor), "snapshot");
-    host.n_flows = n;
-}
-
 static void take(const struct frame *frames, uint32_t n)
 {
     static struct qoe_packet packets[BURST]; /* only the data thread comes here */
@@ -85,6 +71,7 @@ static void take(const struct frame *frames, uint32_t n)
 static void *data_thread(void *unused)
 {
     static struct frame frames[BURST];
+    static struct qoe_flow ended[BURST];
     struct traffic traffic = {N_SUBSCRIBERS, 3600, 0, 0, 0};
     (void)unused;
     while (!atomic_load(&host.stop)) {
@@ -96,10 +83,8 @@ static void *data_thread(void *unused)
         take(frames, n);
         atomic_store(&host.now_ns, frames[n - 1].ts_ns);
         check(qoe_engine_advance(host.engine, frames[n - 1].ts_ns), "advance");
-        if (atomic_load(&host.wanted)) {
-            copy_flows();
-            atomic_store(&host.wanted, false);
-        }
+        while (check(qoe_engine_export(host.engine, ended, BURST), "export") > 0)
+            continue; /* a probe would write them out here */
         sleep_ns(TRAFFIC_TICK_NS);
     }
     return NULL;
@@ -147,19 +132,15 @@ static void complain(const char *program)
     Py_XDECREF(trace);
 }
 
-static void get_flows(uint64_t since_ns)
+/* Flow records to Python, weights back: neither is copied on the way. The snapshot is taken while packets go on:
+ * each record is whole. Gives whether weights were set. */
+static bool decide(PyObject *control, uint64_t since_ns, uint64_t now_ns)
 {
-    host.since_ns = since_ns;
-    atomic_store(&host.wanted, true);
-    while (atomic_load(&host.wanted))
-        sleep_ns(1000000);
-}
-
-/* Flow records to Python, weights back: neither is copied on the way. Gives whether weights were set. */
-static bool decide(PyObject *control, uint64_t now_ns)
-{
-    Py_ssize_t n_bytes = (Py_ssize_t)(host.n_flows * sizeof(struct qoe_flow));
-    PyObject *memory = PyMemoryView_FromMemory((char *)host.flows, n_bytes, PyBUF_READ), *found = NULL, *released = NULL;
+    static struct qoe_flow flows[MAX_FLOWS];
+    uint64_t cursor = 0;
+    uint32_t n_flows = check(qoe_engine_snapshot(host.engine, flows, MAX_FLOWS, since_ns, &cursor), "snapshot");
+    Py_ssize_t n_bytes = (Py_ssize_t)(n_flows * sizeof(struct qoe_flow));
+    PyObject *memory = PyMemoryView_FromMemory((char *)flows, n_bytes, PyBUF_READ), *found = NULL, *released = NULL;
     Py_buffer bearers, weights;
     bool done = false;
     if (memory)
@@ -193,10 +174,9 @@ static void *control_thread(void *program)
             sleep_ns(TRAFFIC_TICK_NS);
             continue;
         }
-        get_flows(since_ns);
-        since_ns = now_ns;
-        if (!decide(control, now_ns))
+        if (!decide(control, since_ns, now_ns))
             break; /* a live host goes on with the weights it has */
+        since_ns = now_ns;
         n_decisions++;
     }
     if (PyErr_Occurred())

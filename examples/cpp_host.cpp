@@ -29,6 +29,7 @@
 namespace {
 
 constexpr std::uint32_t n_shards = 2;
+constexpr std::uint64_t seed = 1; // of the shards: a live host takes a random one, so that nobody can choose a core
 constexpr std::uint32_t n_subscribers = 8;
 constexpr std::uint32_t n_seconds = 10;
 constexpr std::size_t burst_size = 32;
@@ -144,22 +145,6 @@ qoe_packet packet_of(const frame &f)
     return {f.bytes, f.len, f.len, f.ts_ns, 1 /* Ethernet */, 0};
 }
 
-// The shard of a frame's flow: the same for both directions, so the ends are put in order before they are hashed.
-std::uint32_t shard_of(const frame &f)
-{
-    const std::uint8_t *ip = f.bytes + 14; // these frames are Ethernet and IPv4 without options
-    const auto end = [ip](int address, int port) {
-        std::uint64_t value = 0;
-        for (int i = 0; i < 4; i++)
-            value = value << 8 | ip[address + i];
-        return value << 16 | static_cast<std::uint64_t>(ip[port] << 8 | ip[port + 1]);
-    };
-    const auto source = end(12, 20), destination = end(16, 22);
-    const std::uint64_t hash = (std::min(source, destination) * 0x9E3779B97F4A7C15u ^
-                                std::max(source, destination)) * 0xD6E8FEB86659FD93u;
-    return static_cast<std::uint32_t>(hash >> 32) % n_shards;
-}
-
 struct Totals {
     std::uint64_t flows = 0, packets = 0, bytes = 0, two_way = 0;
 
@@ -236,7 +221,8 @@ void dispatch(traffic source, std::vector<std::unique_ptr<Shard>> &shards)
     std::vector<std::vector<frame>> batches(shards.size());
     frame f;
     while (traffic_next(&source, &f)) {
-        const auto shard = shard_of(f);
+        const auto packet = packet_of(f);
+        const auto shard = qoe_shard(&packet, n_shards, seed); // looks inside tunnels, same for both directions
         batches[shard].push_back(f);
         if (batches[shard].size() == burst_size)
             shards[shard]->channel.send(std::exchange(batches[shard], {}));

@@ -125,6 +125,8 @@ static void wrong_configurations(void)
     REFUSED(max_chunks, UINT32_MAX, QOE_EINVAL);
     REFUSED(max_decisions, UINT32_MAX, QOE_EINVAL);
     REFUSED(options, 0x80000000u, QOE_EINVAL);
+    REFUSED(shard, 1, QOE_EINVAL);
+    REFUSED(n_shards, UINT32_MAX, QOE_EINVAL);
     REFUSED(min_confidence, -0.1f, QOE_EINVAL);
     REFUSED(min_confidence, 1.1f, QOE_EINVAL);
     REFUSED(min_confidence, (float)NAN, QOE_EINVAL);
@@ -139,7 +141,7 @@ static void missing_arguments(void)
 {
     struct qoe_engine *engine = make_engine(64, 0);
     uint8_t *frame = make_frame(1);
-    struct qoe_packet packet = packet_of(frame, FRAME_BYTES, FRAME_BYTES, SECOND_NS);
+    struct qoe_packet packet = packet_of(frame, FRAME_BYTES, FRAME_BYTES, SECOND_NS), nothing = packet_of(NULL, 0, 0, 0);
     struct qoe_verdict verdict;
     struct qoe_flow flow;
     struct qoe_chunk chunk;
@@ -150,6 +152,11 @@ static void missing_arguments(void)
     float weight = 2;
     expect("process_burst without engine", qoe_engine_process_burst(NULL, &packet, 1, &verdict), QOE_EINVAL);
     expect("process_burst without packets", qoe_engine_process_burst(engine, NULL, 1, &verdict), QOE_EINVAL);
+    expect("verdicts over the packets", qoe_engine_process_burst(engine, &packet, 1, (struct qoe_verdict *)&packet),
+           QOE_EINVAL);
+    expect("shard of nothing", qoe_shard(NULL, 2, 1), 0);
+    expect("shard of an empty packet", qoe_shard(&nothing, 2, 1), 0);
+    expect("shard of none", qoe_shard(&packet, 0, 1), 0);
     expect("process_burst of too many", qoe_engine_process_burst(engine, &packet, 0x80000000u, NULL), QOE_EINVAL);
     expect("process_burst of none", qoe_engine_process_burst(engine, NULL, 0, NULL), 0);
     expect("process_burst without verdicts", qoe_engine_process_burst(engine, &packet, 1, NULL), 1);
@@ -220,13 +227,14 @@ static void wrong_lengths(void)
 {
     struct qoe_engine *engine = make_engine(64, 0);
     uint8_t *frame = make_frame(1);
-    struct qoe_packet burst[FRAME_BYTES + 4];
-    struct qoe_verdict verdicts[FRAME_BYTES + 4];
+    struct qoe_packet burst[FRAME_BYTES + 5];
+    struct qoe_verdict verdicts[FRAME_BYTES + 5];
     struct qoe_counters counters;
     uint32_t n = 0;
     for (uint32_t cut = 0; cut <= FRAME_BYTES; cut++) /* each at the end of the buffer */
         burst[n++] = packet_of(frame + FRAME_BYTES - cut, cut, FRAME_BYTES, SECOND_NS);
     burst[n++] = packet_of(NULL, 0, FRAME_BYTES, SECOND_NS);             /* nothing, and no place for it */
+    burst[n++] = packet_of(NULL, FRAME_BYTES, FRAME_BYTES, SECOND_NS);   /* a length without a place */
     burst[n++] = packet_of(frame, FRAME_BYTES, 20, SECOND_NS);           /* more captured than was on the wire */
     burst[n++] = packet_of(frame, FRAME_BYTES, UINT32_MAX, SECOND_NS);
     expect("lengths that lie", qoe_engine_process_burst(engine, burst, n, verdicts), n);
