@@ -22,6 +22,7 @@ Status = Literal["more", "until", "export", "end", "error"]
 IDLE_TIMEOUT_S: Final = 120.0
 ACTIVE_TIMEOUT_S: Final = 1800.0
 DEFAULT_MODEL: Final = "default"
+MAX_SHARDS: Final = 4096
 _SNAPSHOT_PIECE: Final = 4096
 
 
@@ -58,6 +59,8 @@ def load_model(model: str | Path | None = DEFAULT_MODEL) -> bytes | None:
 class Engine:
     """Decodes packets, tracks flows, measures and classifies them. One engine a thread.
 
+    `snapshot`, `counters`, `set_weights` and `get_weight` may be called by another thread beside it.
+
     Parameters
     ----------
     max_flows : int, optional
@@ -73,6 +76,11 @@ class Engine:
         The classifier: a path, a file's bytes, ``"default"``, or None.
     min_confidence : float, optional
         A verdict below it stays unknown; 0 for the model's own.
+    export_interval_s : float, optional
+        `export` also hands out live flows, this often each, as they are then (`EndReason.INTERIM`); 0: never.
+    shard, n_shards : int, optional
+        Take only the flows of this shard of so many. All shards see the same packets and have the same `seed`;
+        the packets of the others are counted as such.
 
     Raises
     ------
@@ -92,8 +100,15 @@ class Engine:
         options: int = 0,
         model: str | Path | bytes | None = DEFAULT_MODEL,
         min_confidence: float = 0.0,
+        export_interval_s: float = 0.0,
+        shard: int = 0,
+        n_shards: int = 1,
     ) -> None:
         _check("max_flows", max_flows, 0, 2**30)
+        _check("n_shards", n_shards, 1, MAX_SHARDS)
+        _check("shard", shard, 0, n_shards - 1)
+        if n_shards > 1 and not seed:
+            raise EngineError("n_shards: give all shards the same seed")
         _check("seed", seed, 0, 2**64 - 1)
         _check("min_confidence", min_confidence, 0, 1)
         _check("options", options, 0, sum(Option))
@@ -103,6 +118,9 @@ class Engine:
                 max_flows=max_flows,
                 idle_timeout_ns=_nanoseconds("idle_timeout_s", idle_timeout_s),
                 active_timeout_ns=_nanoseconds("active_timeout_s", active_timeout_s),
+                export_interval_ns=_nanoseconds("export_interval_s", export_interval_s),
+                shard=shard,
+                n_shards=n_shards,
                 seed=seed,
                 options=int(options),
                 min_confidence=min_confidence,
@@ -126,7 +144,7 @@ class Engine:
 
     @property
     def n_ended(self) -> int:
-        """Flows that ended and wait for `export`."""
+        """Flows that wait for `export`: they ended, or are due."""
         return self._engine.n_ended
 
     def process(self, burst: Burst) -> RecordArray:
@@ -178,7 +196,7 @@ class Engine:
         return np.concatenate(pieces)
 
     def export(self) -> RecordArray:
-        """Flows that ended since the last call, as FLOW_DTYPE records."""
+        """Flows that ended since the last call, then live ones that are due, as FLOW_DTYPE records."""
         flows = np.empty(self.n_ended, FLOW_DTYPE)
         return flows[: self._engine.export(_raw(flows))]
 

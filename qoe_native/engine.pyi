@@ -36,8 +36,11 @@ class Engine:
         max_decisions: int = 0,
         idle_timeout_ns: int = 0,
         active_timeout_ns: int = 0,
+        export_interval_ns: int = 0,
         seed: int = 0,
         options: int = 0,
+        shard: int = 0,
+        n_shards: int = 0,
         min_confidence: float = 0.0,
         model: bytes | None = None,
     ) -> Engine: ...
@@ -124,6 +127,9 @@ def format_csv(records: NDArray[Any], record_bytes: int, cells: NDArray[Any], na
 
 def decode_one(data: bytes, link_type: int = 1, wire_len: int | None = None) -> dict[str, Any]:
     """Headers that the decoder finds in one frame, with its ``status``: a window for tests."""
+
+def decode_both(data: bytes, link_type: int, wire_len: int) -> tuple[bool, bool]:
+    """Whether the decoder's short way takes a frame, and whether it then finds what the long way does."""
 
 def build_info() -> dict[str, Any]:
     """How this kernel was built: compiler, instruction set, sanitizers, ABI version, record sizes."""

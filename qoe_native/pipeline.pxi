@@ -3,7 +3,8 @@
 
 cdef enum:
     MOST_PACKETS = 0xFFFFFFF0      # of one direction of one flow
-    ANOTHER_SHARD = NONE           # Fragment.record: the datagram's flow is not ours
+    ANOTHER_SHARD = NONE           # Fragment.record: the datagram's flow is not ours,
+    NO_RECORD_YET = NONE - 1       # or is in the burst that is being read
 
 
 cdef struct Fragment:              # the first piece of a datagram whose later pieces carry no ports
@@ -147,7 +148,7 @@ cdef void note_piece(qoe_engine *e, const FragmentKey *k, uint32_t record, int w
         uint64_t key = fragment_key(e, k)
         Fragment *slot = fragment_slot(e, key)
     slot.key = key
-    slot.flow_id = flow_id_of(&e.table.flows[record]) if record != ANOTHER_SHARD else 0
+    slot.flow_id = flow_id_of(&e.table.flows[record]) if record < NO_RECORD_YET else 0
     slot.record = record
     slot.way = way
 
@@ -163,15 +164,16 @@ cdef bint is_ours(qoe_engine *e, const Headers *h, uint64_t hashed) noexcept nog
     # Is this packet of our shard? A datagram's later pieces go where its first piece went.
     cdef Fragment *slot
     cdef uint64_t key
+    cdef bint ours
     if h.fragment == LATER_PIECE:
         key = fragment_key(e, &h.piece)
         slot = fragment_slot(e, key)
         if slot.key == key:
             return slot.record != ANOTHER_SHARD
-    if shard_of(hashed, e.config.n_shards) == e.config.shard:
-        return True
-    note_pieces(e, h, ANOTHER_SHARD, 0)
-    return False
+    ours = shard_of(hashed, e.config.n_shards) == e.config.shard
+    if h.fragment != LATER_PIECE:
+        note_pieces(e, h, NO_RECORD_YET if ours else ANOTHER_SHARD, 0)
+    return ours
 
 
 cdef uint32_t flow_of_piece(qoe_engine *e, const FragmentKey *k, int *way) noexcept nogil:
@@ -180,7 +182,7 @@ cdef uint32_t flow_of_piece(qoe_engine *e, const FragmentKey *k, int *way) noexc
         Fragment *slot = fragment_slot(e, key)
         Flow *f
     e.counters.fragments += 1
-    if slot.key == key and slot.record != ANOTHER_SHARD:
+    if slot.key == key and slot.record < NO_RECORD_YET:
         f = &e.table.flows[slot.record]
         if is_live(f) and flow_id_of(f) == slot.flow_id:
             way[0] = <int> slot.way

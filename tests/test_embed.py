@@ -150,6 +150,11 @@ def test_bad_input(pkg_config: str, tmp_path: Path) -> None:
     assert compile_and_run(EMBED / "bad_input.c", "c99", pkg_config, tmp_path / "bad") == ""
 
 
+def test_snapshots_beside_packets_are_whole(pkg_config: str, tmp_path: Path) -> None:
+    """No record that a second thread takes while packets flow and flows are evicted is half written."""
+    assert compile_and_run(EMBED / "snapshots.c", "c11", pkg_config, tmp_path / "snapshots") == "torn 0\n"
+
+
 def traffic_totals() -> tuple[int, int, int]:
     """Packets, bytes and flows of traffic.h, worked out by hand."""
     seconds_of_calls, seconds_of_downloads = N_SECONDS * N_CALLS, N_SECONDS * N_DOWNLOADS

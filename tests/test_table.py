@@ -1,0 +1,195 @@
+"""The flow table under churn, ageing and eviction, beside plain dictionaries; shards of one stream."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from wire import SECOND, burst, ipv4, rtp, tcp, udp
+
+from qoe.errors import EngineError
+from qoe.flows import Engine
+from qoe.schema import FLOW_DTYPE, AppClass, EndReason, RecordArray, State
+from qoe.tools.synth import busy_cell
+from qoe.train.generated import burst as of_batch
+
+A, B = "10.0.0.1", "192.0.2.1"
+TICK_S = 2**24 / 1e9
+Frames = list[tuple[bytes, int]]
+
+
+def plain_engine(**options: object) -> Engine:
+    """An engine without a model or timeouts, unless asked for."""
+    settings: dict[str, object] = {"idle_timeout_s": 0, "active_timeout_s": 0, "model": None, "seed": 5}
+    return Engine(**{**settings, **options})  # type: ignore[arg-type]
+
+
+def all_flows(engine: Engine) -> RecordArray:
+    """What has ended and what lives."""
+    return np.concatenate([engine.export(), engine.snapshot()])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 300), st.booleans()), min_size=1, max_size=1500),
+    st.integers(1, 40),
+    st.integers(1, 2**63),
+)
+def test_no_packet_is_lost_in_a_small_table(packets: list[tuple[int, bool]], max_flows: int, seed: int) -> None:
+    """Whatever is evicted, every packet is in the flow that its verdict named, and a flow has one key."""
+    engine = plain_engine(max_flows=max_flows, seed=seed)
+    frames = [
+        (udp(B, 9, A, 1000 + key) if back else udp(A, 1000 + key, B, 9), at)
+        for at, (key, back) in enumerate(packets)
+    ]
+    named: Counter[int] = Counter()
+    key_of: dict[int, int] = {}
+    flows = [np.empty(0, FLOW_DTYPE)]
+    for at in range(0, len(frames), 100):
+        for verdict, (key, _) in zip(engine.process(burst(frames[at : at + 100])), packets[at:], strict=False):
+            named[int(verdict["flow_id"])] += 1
+            assert key_of.setdefault(int(verdict["flow_id"]), key) == key
+        assert engine.n_live <= max_flows
+        flows.append(engine.export())
+    flows.append(engine.snapshot())
+    found = np.concatenate(flows)
+    counted = {int(f["flow_id"]): int(f["packets_forward"] + f["packets_reverse"]) for f in found}
+    assert counted == dict(named)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 30), st.floats(0, 3)), min_size=1, max_size=120),
+    st.floats(0.5, 4),
+    st.sampled_from([0.0, 5.0]),
+)
+def test_ageing_beside_a_dictionary(
+    events: list[tuple[int, float]], idle_timeout_s: float, active_timeout_s: float
+) -> None:
+    """After `advance` no flow lives that is over by more than two ticks, and none has ended that is not over."""
+    engine = plain_engine(idle_timeout_s=idle_timeout_s, active_timeout_s=active_timeout_s)
+    seen: dict[int, tuple[float, float]] = {}
+    now = 1000.0
+    for key, pause in events:
+        now += pause
+        first, last = seen.get(key, (now, now))
+        over = now - last > idle_timeout_s or (active_timeout_s and now - first > active_timeout_s)
+        seen[key] = (now, now) if over else (first, now)
+        engine.process(burst([(udp(A, 1000 + key, B, 9), round(now * SECOND))]))
+        engine.advance(round(now * SECOND))
+        live = {int(f["src_port"]) - 1000 for f in engine.snapshot()}
+        for k, (first_s, last_s) in seen.items():
+            late = max(now - last_s - idle_timeout_s, now - first_s - active_timeout_s if active_timeout_s else -1)
+            if late < -1e-6:
+                assert k in live
+            elif late > 2 * TICK_S:
+                assert k not in live
+
+
+def test_live_flows_are_exported_on_an_interval() -> None:
+    """Each interval hands out what moved in it, with all that was counted so far; the end is one record more."""
+    engine = plain_engine(export_interval_s=1)
+    packets: list[int] = []
+    for i in range(100):
+        engine.process(burst([(udp(A, 1, B, 9), 1000 * SECOND + i * SECOND // 10)]))
+        engine.advance(1000 * SECOND + i * SECOND // 10)
+        for flow in engine.export():
+            assert flow["end_reason"] == EndReason.INTERIM
+            packets.append(int(flow["packets_forward"]))
+    assert len(packets) == 9
+    assert np.diff(packets) == pytest.approx(10, abs=1)
+    engine.advance(1100 * SECOND)
+    engine.export()
+    engine.advance(1200 * SECOND)
+    assert len(engine.export()) == 0, "a flow that rests is not exported again"
+    engine.flush()
+    (last,) = engine.export()
+    assert (last["packets_forward"], last["end_reason"]) == (100, EndReason.FLUSHED)
+    assert engine.counters()["flows_interim"] >= 9
+
+
+def test_a_flow_that_ended_is_not_exported_as_live() -> None:
+    """An interim export that is still waiting gives way to the flow's end."""
+    engine = plain_engine(export_interval_s=1)
+    engine.process(burst([(udp(A, 1, B, 9), SECOND)]))
+    engine.process(burst([(udp(A, 1, B, 9), 2 * SECOND + SECOND // 2)]))
+    engine.advance(2 * SECOND + SECOND // 2)
+    engine.flush()
+    assert list(engine.export()["end_reason"]) == [EndReason.FLUSHED]
+
+
+def test_a_flood_evicts_no_media() -> None:
+    """Calls in a full table outlive a flood of one-packet flows ten times its size."""
+    engine = plain_engine(max_flows=400, model="default")
+    calls = [
+        (udp(f"10.1.0.{c + 1}", 7000, B, 7002, rtp(i, 160 * i, ssrc=c)), i * SECOND // 50)
+        for i in range(100)
+        for c in range(100)
+    ]
+    engine.process(burst(calls))
+    voip = {int(f["flow_id"]) for f in engine.snapshot() if f["app_class"] == AppClass.VOIP}
+    assert len(voip) == 100
+    for start in range(0, 4000, 500):
+        syns = [(tcp(f"11.0.{i >> 8}.{i & 255}", 1, B, 80, 2), 2 * SECOND + i) for i in range(start, start + 500)]
+        engine.process(burst(syns))
+        engine.export()
+    assert voip <= {int(f["flow_id"]) for f in engine.snapshot()}
+    assert engine.counters()["flows_evicted"] == 4000 - 300
+
+
+def test_what_says_nothing_is_not_decided() -> None:
+    """A flow without a byte of payload ends final and unknown, without a decision."""
+    engine = plain_engine(model="default")
+    engine.process(burst([(tcp(A, 1, B, 80, 2), 1)]))
+    engine.flush()
+    (flow,) = engine.export()
+    assert (flow["app_class"], flow["state"]) == (AppClass.UNKNOWN, State.FINAL)
+    assert engine.counters()["decisions"] == 0
+
+
+def pieces() -> Frames:
+    """Datagrams in three pieces each, of many flows, both ways, first pieces first."""
+    frames: Frames = []
+    for i in range(200):
+        whole = udp(A, 2000 + i, B, 53, bytes(80))[20:]
+        ends = (A, B) if i % 2 else (B, A)
+        for number, start in enumerate((0, 32, 64)):
+            more = 0x2000 if number < 2 else 0
+            piece = whole[start : start + 32]
+            frames.append((ipv4(*ends, 17, piece, identification=i, offset=more | start // 8), 100 * i + number))
+    return frames
+
+
+def facts(flows: RecordArray) -> list[tuple[object, ...]]:
+    """Records without their numbers, in an order that does not depend on them."""
+    names = [n for n in FLOW_DTYPE.names or () if n != "flow_id"]
+    return sorted(tuple(str(f[n]) for n in names) for f in flows)
+
+
+@pytest.mark.parametrize("n_shards", [2, 3])
+@pytest.mark.parametrize("traffic", ["busy cell", "pieces"])
+def test_shards_make_up_the_whole(n_shards: int, traffic: str) -> None:
+    """Engines that see the same packets and share them by flow give together what one engine gives."""
+    if traffic == "pieces":
+        bursts = [burst(pieces())]
+    else:
+        bursts = [of_batch(busy_cell().batch)]
+    whole = plain_engine()
+    shards = [plain_engine(shard=k, n_shards=n_shards) for k in range(n_shards)]
+    for one in bursts:
+        for engine in (whole, *shards):
+            engine.process(one)
+    assert facts(np.concatenate([all_flows(e) for e in shards])) == facts(all_flows(whole))
+    counters = [e.counters() for e in shards]
+    for name in ("packets", "bytes", "packets_flow", "flows_created", "fragments_unmatched"):
+        assert sum(c[name] for c in counters) == whole.counters()[name]
+    assert min(c["flows_created"] for c in counters) > 0
+
+
+def test_shards_need_one_seed() -> None:
+    """Shards with hashes of their own would each take another share: that is refused."""
+    with pytest.raises(EngineError, match="same seed"):
+        Engine(shard=0, n_shards=2, model=None)
