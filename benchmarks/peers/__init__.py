@@ -104,7 +104,7 @@ def _cases(
         for tool, case in cases.items():
             if "error" in case or (turn and sum(cost.wall_s for cost in costs[tool]) > _ENOUGH_S):
                 continue
-            cost, found = _once(tool, capture, file, limit_s)
+            cost, found = run_once(tool, capture, file, limit_s)
             case.update(found)
             if "error" not in case:
                 costs[tool].append(cost)
@@ -133,7 +133,7 @@ def _command(tool: Tool, capture: Capture, file: Path, port: int) -> list[str]:
     return tool.command(capture=f"../{file.name}", port=port, max_flows=2 * capture.n_flows)
 
 
-def _once(tool: Tool, capture: Capture, file: Path, limit_s: float) -> tuple[Cost, dict[str, Any]]:
+def run_once(tool: Tool, capture: Capture, file: Path, limit_s: float) -> tuple[Cost, dict[str, Any]]:
     """Run a tool once: what it took and what it wrote, or an error."""
     folder = file.parent / "run"
     folder.mkdir()
