@@ -1,7 +1,8 @@
 """Other flow meters and `qoe flows` on the same captures, each as a whole process with all its children.
 
-``QOE_PEERS_LIMIT_S`` bounds one run (1800 s if not given), ``TMPDIR`` is where captures and outputs go for
-the while: 10 GB. ``python -m benchmarks.peers.chart`` makes README's table and picture from the JSON.
+``QOE_PEERS_LIMIT_S`` bounds one run (1800 s if not given, 30 s if quick), ``TMPDIR`` is where captures and
+outputs go for the while: 10 GB. ``python -m benchmarks.peers.chart`` makes README's table and picture of the
+JSON.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from qoe.tools.synth import write_capture
 from qoe.tools.uniform import uniform
 
 _LIMIT_S: Final = 1800.0
+_QUICK_LIMIT_S: Final = 30.0
 _MAX_RUNS: Final = 3
 # a case that has taken this long is not run again
 _ENOUGH_S: Final = 30.0
@@ -43,11 +45,13 @@ class Capture:
     peers: bool = True
 
     def write(self, path: Path) -> None:
-        """Generate it."""
+        """Generate it and have it on disk."""
         batches = (
             uniform(self.n_flows, self.n_packets) if self.name == "1M" else mix(self.n_packets, self.n_flows)
         )
         write_capture(batches, path)
+        with path.open("rb") as file:
+            os.fsync(file.fileno())  # else the first tools would pay for writing it back
 
 
 CAPTURES: Final = (
@@ -66,7 +70,7 @@ def run(quick: bool) -> list[dict[str, Any]]:
     ConfigError
         If the limit is no time, or the captures cannot be written.
     """
-    limit_s = _limit_s()
+    limit_s = _limit_s(_QUICK_LIMIT_S if quick else _LIMIT_S)
     versions = {tool: tool.version() for tool in (OURS, *OURS_TOO, *PEERS)}
     cases: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -83,8 +87,8 @@ def run(quick: bool) -> list[dict[str, Any]]:
     return cases + [{"tool": t, "missing": True, "install": how} for t, how in missing.items()]
 
 
-def _limit_s() -> float:
-    given = os.environ.get("QOE_PEERS_LIMIT_S", str(_LIMIT_S))
+def _limit_s(usual_s: float) -> float:
+    given = os.environ.get("QOE_PEERS_LIMIT_S", str(usual_s))
     try:
         limit_s = float(given)
     except ValueError:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.sax.saxutils import escape
 
-_ROW, _TOP, _LEFT, _PANEL, _GAP, _RIGHT = 24, 58, 190, 250, 70, 60
+_ROW, _TOP, _LEFT, _PANEL, _GAP, _RIGHT = 24, 58, 180, 230, 100, 100
 _OURS, _OTHERS, _FAINT, _INK = "#0a6c74", "#8a5a00", "#d9d9d9", "#222222"
 
 _Cases = Mapping[tuple[str, str], Mapping[str, Mapping[str, Any]]]
