@@ -271,7 +271,7 @@ def test_table_says_what_the_report_says(tmp_path: Path) -> None:
     assert {len(row) for row in rows} == {8}
     assert [row[:7] for row in rows[2:]] == [
         ["`qoe flows`, core, parquet", "300", "1", "100", "500", "1", "100"],
-        ["sniffer 1.2", "410,000", "1.37e+03", "100", "480,000", "960", "100"],
+        ["sniffer 1.2", "410,000", "1,367", "100", "480,000", "960", "100"],
         ["argus 3", "failed", "–", "–", "–", "–", "–"],
         ["dpkt, missing: `pip install dpkt`", "–", "–", "–", "–", "–", "–"],
     ]

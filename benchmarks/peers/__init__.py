@@ -31,7 +31,7 @@ from qoe.tools.uniform import uniform
 _LIMIT_S: Final = 1800.0
 _QUICK_LIMIT_S: Final = 30.0
 _MAX_RUNS: Final = 3
-# a case that has taken this long is not run again
+# a case that has taken this much CPU is not run again
 _ENOUGH_S: Final = 30.0
 
 
@@ -106,7 +106,7 @@ def _cases(
     costs: dict[Tool, list[Cost]] = {tool: [] for tool in cases}
     for turn in range(1 if quick else _MAX_RUNS):
         for tool, case in cases.items():
-            if "error" in case or (turn and sum(cost.wall_s for cost in costs[tool]) > _ENOUGH_S):
+            if "error" in case or (turn and sum(cost.cpu_s for cost in costs[tool]) > _ENOUGH_S):
                 continue
             cost, found = run_once(tool, capture, file, limit_s)
             case.update(found)

@@ -77,8 +77,9 @@ def table(report: dict[str, Any]) -> str:
 def _cells(case: dict[str, Any]) -> list[str]:
     if "cpu_ns_per_packet" not in case:
         return ["failed" if "error" in case else "–", "–", "–"]
-    ratio = f"{case['ratio_to_ours']:.3g}" if "ratio_to_ours" in case else "–"
-    return [f"{case['cpu_ns_per_packet']:,.0f}", ratio, f"{case['rss_mb']:,.0f}"]
+    ratio = case.get("ratio_to_ours")
+    times = "–" if ratio is None else f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.3g}"
+    return [f"{case['cpu_ns_per_packet']:,.0f}", times, f"{case['rss_mb']:,.0f}"]
 
 
 def _notes(report: dict[str, Any]) -> list[str]:
@@ -90,7 +91,8 @@ def _notes(report: dict[str, Any]) -> list[str]:
     )
     date = datetime.fromisoformat(report["date"])
     lines = [
-        f"{captures}. Whole processes with all their children, start-up and output included; median of "
+        f"{captures}. CPU time and peak memory of whole processes with all their children, "
+        "start-up and output included; median of "
         f"{max((case.get('n_runs', 0) for case in cases), default=0)} runs, fewer where one takes long. "
         f"{date.day} {date:%B %Y}; {machine['processor']}, {machine['cores']} cores, "
         f"{machine['memory_bytes'] / 1e9:.0f} GB, {machine['system']}; Python {report['versions']['python']}."
