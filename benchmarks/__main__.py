@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from importlib import import_module
 
 from benchmarks.machine import describe_machine, describe_versions
@@ -16,6 +17,7 @@ NAMES = {
     "flows": "`qoe flows` of a realistic mix as a whole process, beside a bare reading of the file",
     "optimise": "cells through the fast path, beside SciPy's solvers",
     "mos": "MOS of many flows at once, beside one at a time",
+    "peers": "other flow meters beside `qoe flows` on the same captures, whole processes",
     "agreement": "packets, bytes and flows of a labelled collection, beside other tools' counts",
     "accuracy": "the classifier under cross-validation that leaves out applications and sources",
 }
@@ -61,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             report = {
                 "benchmark": name,
                 "quick": options.quick,
+                "date": datetime.now(UTC).isoformat(timespec="seconds"),
                 "machine": describe_machine(),
                 "versions": describe_versions(),
                 "results": results,

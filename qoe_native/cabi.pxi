@@ -185,11 +185,17 @@ cdef struct Record:                # a copy of all that is kept of a flow
 cdef bint copy_record(const qoe_engine *e, uint32_t number, Record *out) noexcept nogil:
     # False when there is no live flow; else a whole copy, while another thread may be writing. Every packet
     # moves a packet count, every new flow the identifier.
-    cdef const Table *t = &e.table
-    cdef const Flow *f = &t.flows[number]
+    cdef:
+        const Table *t = &e.table
+        const Flow *f = &t.flows[number]
+        uint32_t identifier
+        uint64_t n
     while True:
         while read_mark(&f.busy):
             pause()
+        identifier = f.id_low
+        n = n_packets(f)
+        read_fence()
         memcpy(&out.flow, f, sizeof(Flow))
         if not is_live(&out.flow) and not out.flow.busy:
             return False
@@ -198,8 +204,7 @@ cdef bint copy_record(const qoe_engine *e, uint32_t number, Record *out) noexcep
         if out.flow.extension < t.max_extensions:
             memcpy(&out.extension, &t.extensions[out.flow.extension], sizeof(Extension))
         read_fence()
-        if not read_mark(&f.busy) and is_live(f) and f.id_low == out.flow.id_low \
-                and f.packets[0] == out.flow.packets[0] and f.packets[1] == out.flow.packets[1]:
+        if not read_mark(&f.busy) and is_live(f) and f.id_low == identifier and n_packets(f) == n:
             return True
 
 
