@@ -38,12 +38,19 @@ def _margin(n_flows: int) -> int:
     return n_flows + n_flows // 8
 
 
-def _steady(n_flows: int, n_packets: int) -> dict[str, Any]:
+def _memory(n_flows: int) -> int:
+    """Bytes that this many flows take, all in, of an engine that holds no more."""
     before = resident_bytes()
-    engine = HotEngine(_margin(n_flows))
-    flows = traffic(n_flows, n_flows, order=ROUNDS)
-    engine.take(flows)
+    engine = HotEngine(n_flows, options=0)
+    engine.take(traffic(n_flows, 8 * n_flows, order=ROUNDS))
     memory = resident_bytes() - before
+    engine.close()
+    return memory
+
+
+def _steady(n_flows: int, n_packets: int) -> dict[str, Any]:
+    memory = _memory(n_flows)
+    engine = HotEngine(_margin(n_flows))
     flows = traffic(n_flows, max(WARM * n_flows, n_packets))
     engine.take(flows)
     flows.n_packets = n_packets

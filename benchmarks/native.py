@@ -16,7 +16,7 @@ import numpy as np
 import qoe_native
 from qoe.errors import QoeError
 from qoe.flows import load_model
-from qoe.schema import FLOW_DTYPE
+from qoe.schema import FLOW_DTYPE, Option
 
 UNIFORM, ROUNDS, NEW = 0, 1, 2
 UDP, TCP = 17, 6
@@ -122,11 +122,11 @@ def traffic(n_flows: int, n_packets: int, *, order: int = UNIFORM, protocol: int
 class HotEngine:
     """An engine as a C host has it, with the shipped model, ageing and eviction on."""
 
-    def __init__(self, max_flows: int, *, seed: int = 1) -> None:
+    def __init__(self, max_flows: int, *, seed: int = 1, options: int = Option.PREFAULT) -> None:
         self.hot = load()
         model = load_model() or b""
         config = Config(
-            struct_size=ctypes.sizeof(Config), max_flows=max_flows, idle_timeout_ns=120 * 10**9,
+            struct_size=ctypes.sizeof(Config), options=options, max_flows=max_flows, idle_timeout_ns=120 * 10**9,
             active_timeout_ns=1800 * 10**9, seed=seed, model=model, model_bytes=len(model),
         )  # fmt: skip
         self.pointer = c_void_p()

@@ -115,6 +115,7 @@ class Option(IntFlag):
     NO_PORT_HINT = 1
     NO_PROTOCOL_HINT = 2
     TRACE_FEATURES = 4
+    PREFAULT = 8
 
 
 def _pair(name: str, kind: str, *shape: int) -> list[tuple[Any, ...]]:

@@ -52,6 +52,7 @@ cdef extern from "qoe.h" nogil:
         QOE_NO_PORT_HINT
         QOE_NO_PROTOCOL_HINT
         QOE_TRACE_FEATURES
+        QOE_PREFAULT
         QOE_PKT_FLOW
         QOE_PKT_NOT_IP
         QOE_PKT_TRUNCATED

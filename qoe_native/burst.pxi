@@ -203,16 +203,14 @@ cdef inline void fetch_record(const qoe_engine *e, uint32_t guess) noexcept nogi
     cdef const Flow *f = &e.table.flows[guess - 1]
     prefetch(f)
     prefetch(&f.n_bytes)
+    prefetch(&e.table.openings[guess - 1])        # young flows and decisions need it; waiting to know costs more
 
 
 cdef inline void fetch_rest(const qoe_engine *e, uint32_t guess) noexcept nogil:
     # what belongs to a record, as its first line tells
     cdef:
         const Flow *f = &e.table.flows[guess - 1]
-        uint64_t n = n_packets(f)
         const Extension *x
-    if unlikely(n < FIRST_PACKETS or decision_is_due(n + 1)):
-        prefetch(&e.table.openings[guess - 1])
     if f.extension != NONE:
         x = &e.table.extensions[f.extension]
         prefetch(x)

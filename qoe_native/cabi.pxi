@@ -46,6 +46,15 @@ cdef int take_table(qoe_engine *e) noexcept nogil:
     return QOE_OK
 
 
+cdef void prefault(const Table *t) noexcept nogil:
+    qoe_touch(t.index.buckets, index_bytes(t))
+    qoe_touch(t.flows, sizeof(Flow) * <uint64_t> t.n_records)
+    qoe_touch(t.openings, sizeof(Opening) * <uint64_t> t.n_records)
+    qoe_touch(t.addresses, ADDRESS_BYTES * <uint64_t> t.n_records)
+    qoe_touch(t.due, sizeof(uint32_t) * <uint64_t> t.n_records)
+    qoe_touch(t.extensions, sizeof(Extension) * <uint64_t> t.max_extensions)
+
+
 cdef int take_rings(qoe_engine *e) noexcept nogil:
     cdef qoe_config *c = &e.config
     e.fragment_mask = <uint32_t> power_of_two(c.max_fragments) - 1
@@ -99,7 +108,8 @@ cdef public int qoe_engine_create(qoe_engine **out, const qoe_config *config) no
             or config.max_chunks > MAX_FLOWS or config.max_decisions > MAX_FLOWS \
             or not 0 <= config.min_confidence <= 1 or config.n_shards > MAX_SHARDS \
             or config.shard >= max(config.n_shards, <uint32_t> 1) \
-            or config.options & ~<uint32_t> (QOE_NO_PORT_HINT | QOE_NO_PROTOCOL_HINT | QOE_TRACE_FEATURES):
+            or config.options & ~<uint32_t> (QOE_NO_PORT_HINT | QOE_NO_PROTOCOL_HINT | QOE_TRACE_FEATURES
+                                             | QOE_PREFAULT):
         return QOE_EINVAL
     e = <qoe_engine *> calloc(1, sizeof(qoe_engine))
     if e == NULL:
@@ -118,6 +128,8 @@ cdef public int qoe_engine_create(qoe_engine **out, const qoe_config *config) no
         return code
     if e.config.min_confidence <= 0:
         e.config.min_confidence = e.forest.header.min_confidence if e.forest.header.n_trees else 0.5
+    if e.config.options & QOE_PREFAULT:
+        prefault(&e.table)
     spread_seed(e.config.seed, e.table.seed)
     e.idle_ns = e.config.idle_timeout_ns if e.config.idle_timeout_ns else <uint64_t> -1
     e.active_ns = e.config.active_timeout_ns if e.config.active_timeout_ns else <uint64_t> -1

@@ -32,6 +32,7 @@ cdef extern from "host.h" nogil:
     int QOE_SANITIZED
     void *qoe_map(uint64_t n_bytes)
     void qoe_unmap(void *p, uint64_t n_bytes)
+    void qoe_touch(void *p, uint64_t n_bytes)
     uint64_t qoe_random_seed()
     uint64_t read_word "qoe_read_word"(const uint64_t *p)
     void write_word "qoe_write_word"(uint64_t *p, uint64_t v)

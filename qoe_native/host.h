@@ -76,6 +76,14 @@ static inline void qoe_unmap(void *p, uint64_t n_bytes)
 }
 #endif
 
+/* Takes memory from the system now, which else would happen, a page at a time, at the first touch. */
+static inline void qoe_touch(void *p, uint64_t n_bytes)
+{
+    uint64_t at;
+    for (at = 0; p && at < n_bytes; at += 4096)
+        ((volatile uint8_t *)p)[at] = 0;
+}
+
 /* One aligned word that one thread writes and another reads: old or new, nothing between. */
 static inline uint64_t qoe_read_word(const uint64_t *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
 static inline void qoe_write_word(uint64_t *p, uint64_t v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); }

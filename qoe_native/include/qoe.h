@@ -56,7 +56,8 @@ enum qoe_tunnel {               /* bits: encapsulations stripped to reach the fl
 enum qoe_option {               /* bits of qoe_config.options */
     QOE_NO_PORT_HINT = 1,       /* decide without port numbers */
     QOE_NO_PROTOCOL_HINT = 2,   /* decide without payload framing (RTP, STUN, QUIC, TLS, DNS) */
-    QOE_TRACE_FEATURES = 4      /* keep the feature vector of every decision for qoe_engine_decisions() */
+    QOE_TRACE_FEATURES = 4,     /* keep the feature vector of every decision for qoe_engine_decisions() */
+    QOE_PREFAULT = 8            /* take the tables' memory from the system in qoe_engine_create(), not at first touch */
 };
 
 struct qoe_packet {
