@@ -14,6 +14,7 @@ from qoe.errors import QoeError
 
 NAMES = {
     "kernel": "packets of 64 bytes through the whole kernel, beside a bare floor",
+    "soak": "an hour of mixed traffic with flows that come and go: flat memory, accounts that add up",
     "flows": "`qoe flows` of a realistic mix as a whole process, beside a bare reading of the file",
     "optimise": "cells through the fast path, beside SciPy's solvers",
     "mos": "MOS of many flows at once, beside one at a time",

@@ -16,11 +16,15 @@ import numpy as np
 import qoe_native
 from qoe.errors import QoeError
 from qoe.flows import load_model
-from qoe.schema import FLOW_DTYPE, Option
+from qoe.schema import FLOW_DTYPE, PACKET_DTYPE, Option
 
 UNIFORM, ROUNDS, NEW = 0, 1, 2
 UDP, TCP = 17, 6
 START_NS = 1_800_000_000_000_000_000
+
+
+PACKET_POINTERS = np.dtype([("data" if name == "offset" else name, kind) for name, kind in PACKET_DTYPE.descr])
+"""``struct qoe_packet``: PACKET_DTYPE with addresses in place of offsets."""
 
 
 class Traffic(Structure):
