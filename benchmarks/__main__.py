@@ -23,6 +23,9 @@ NAMES = {
     "accuracy": "the classifier under cross-validation that leaves out applications and sources",
 }
 
+LONG = ("peers", "soak")
+"""Only run where named, or with --quick: half an hour and an hour."""
+
 
 def _parser() -> argparse.ArgumentParser:
     names = "\n".join(f"  {name:<10} {what}" for name, what in NAMES.items())
@@ -31,7 +34,9 @@ def _parser() -> argparse.ArgumentParser:
         description=f"Benchmarks of qoe:\n{names}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="which to run; all when none is named")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="which to run; when none is named, all but the long ones"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object a benchmark, a line each")
     parser.add_argument("--quick", action="store_true", help="small cases: does it run, not how fast")
     return parser
@@ -54,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown:
         print(f"benchmarks: no benchmark {unknown[0]!r}: choose from {', '.join(NAMES)}", file=sys.stderr)
         return 2
-    for name in options.names or NAMES:
+    for name in options.names or [name for name in NAMES if options.quick or name not in LONG]:
         try:
             results = import_module(f"benchmarks.{name}").run(options.quick)
         except QoeError as error:

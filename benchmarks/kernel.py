@@ -1,15 +1,16 @@
 """Frames of 64 bytes in bursts from a C loop through the whole kernel, beside a bare floor.
 
-Decoding, tracking, measuring, staged classification with the shipped model, ageing and eviction are all on; hot.c
-says what is on the clock. The floor hashes the same frames, probes once with prefetch and updates one cache line.
+Decoding, tracking, measuring, staged classification with the shipped model, ageing and eviction are all on;
+hot.c says what is on the clock. The floor hashes the same frames, probes once with prefetch and updates one
+cache line.
 
 Cases
 -----
 steady
     Flows in uniform random order, after each has had 32 packets on average.
 first 8
-    Every flow's first eight packets, rounds over all flows in different orders: every flow is made, and decided
-    twice.
+    Every flow's first eight packets, rounds over all flows in different orders: every flow is made, and
+    decided twice.
 decisions
     A call of one packet each: those that decide against those that do not.
 two engines
@@ -96,7 +97,7 @@ def _first_packets(n_flows: int) -> dict[str, Any]:
 
 
 def _decisions(n_flows: int) -> dict[str, Any]:
-    """What the 4th and 8th packet of a flow cost beyond the 3rd, 5th, 6th and 7th, a call of one packet each."""
+    """What the 4th and 8th packet of a flow cost beyond the others, a call of one packet each."""
     engine = HotEngine(_margin(n_flows))
     n_flows -= n_flows % 1024
     ns = np.empty(8 * n_flows, np.float32)
@@ -156,7 +157,12 @@ def _flood(n_flows: int, n_syns: int) -> dict[str, Any]:
     syns = traffic(n_flows, n_syns, order=NEW, protocol=TCP, first_flow=1 << 28)
     syns.ts_ns = ordinary.ts_ns
     load().hot_flood(
-        engine.pointer, byref(ordinary), byref(syns), records.ctypes.data, len(records), ctypes.cast(ns, ctypes.POINTER(c_double))
+        engine.pointer,
+        byref(ordinary),
+        byref(syns),
+        records.ctypes.data,
+        len(records),
+        ctypes.cast(ns, ctypes.POINTER(c_double)),
     )
     made = engine.counters()["flows_created"]
     again = traffic(n_flows, n_flows - n_flows % 1024, order=ROUNDS)

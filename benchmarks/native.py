@@ -23,7 +23,9 @@ UDP, TCP = 17, 6
 START_NS = 1_800_000_000_000_000_000
 
 
-PACKET_POINTERS = np.dtype([("data" if name == "offset" else name, kind) for name, kind in PACKET_DTYPE.descr])
+PACKET_POINTERS = np.dtype(
+    [("data" if name == "offset" else name, kind) for name, kind in PACKET_DTYPE.descr]
+)
 """``struct qoe_packet``: PACKET_DTYPE with addresses in place of offsets."""
 
 
@@ -44,7 +46,10 @@ class Config(Structure):
     _fields_ = (
         *((name, c_uint32) for name in ("struct_size", "options", "max_flows")),
         *((name, c_uint32) for name in ("max_extensions", "max_fragments", "max_chunks")),
-        *((name, c_uint64) for name in ("idle_timeout_ns", "active_timeout_ns", "export_interval_ns", "seed")),
+        *(
+            (name, c_uint64)
+            for name in ("idle_timeout_ns", "active_timeout_ns", "export_interval_ns", "seed")
+        ),
         *((name, c_uint32) for name in ("shard", "n_shards")),
         ("min_confidence", c_float),
         ("max_decisions", c_uint32),
@@ -63,10 +68,11 @@ class Counters(Structure):
         *(
             (name, c_uint64)
             for name in (
-                "zero_length fragments fragments_unmatched flows_interim flows_created flows_idle"
-                " flows_active_timeout flows_evicted flows_flushed exports_lost extensions_full chunks_lost"
-                " decisions_lost clock_back decisions"
-            ).split()
+                *("zero_length", "fragments", "fragments_unmatched"),
+                *("flows_interim", "flows_created", "flows_idle", "flows_active_timeout", "flows_evicted"),
+                *("flows_flushed", "exports_lost", "extensions_full", "chunks_lost", "decisions_lost"),
+                *("clock_back", "decisions"),
+            )
         ),
     )
 
@@ -118,7 +124,9 @@ def load() -> ctypes.CDLL:
     return hot
 
 
-def traffic(n_flows: int, n_packets: int, *, order: int = UNIFORM, protocol: int = UDP, first_flow: int = 0) -> Traffic:
+def traffic(
+    n_flows: int, n_packets: int, *, order: int = UNIFORM, protocol: int = UDP, first_flow: int = 0
+) -> Traffic:
     """Frames of `n_flows` flows to be generated, in bursts of 64."""
     return Traffic(n_flows, 64, order, protocol, n_packets, START_NS, 88172645463325252, 0, None, first_flow)
 

@@ -1,8 +1,9 @@
-"""An hour of mixed traffic at full speed with flows that come and go: is memory flat, do the accounts add up?
+"""An hour of mixed traffic at full speed with flows that come and go: flat memory, accounts that add up.
 
-A generated mix of all classes lies in memory and passes through one engine again and again from C. Each pass is
-later than the one before and has other addresses, so every pass makes all its flows anew, while those of the passes
-before grow idle and end. What ends is taken as a host would. QOE_SOAK_S sets the seconds (default 3,600; --quick 15).
+A generated mix of all classes lies in memory and passes through one engine again and again, from C. Each pass
+is later than the one before and has other addresses, so every pass makes all its flows anew, while those of
+the passes before grow idle and end. What ends is taken as a host would. QOE_SOAK_S sets the seconds (3,600;
+15 with --quick).
 """
 
 from __future__ import annotations
@@ -43,9 +44,9 @@ def _in_memory(n_packets: int, n_flows: int) -> tuple[npt.NDArray[np.uint8], npt
 
 
 def run(quick: bool) -> list[dict[str, Any]]:
-    """One case; `resident_growth_ratio` compares the second half's mean with the first half's, start left out."""
-    seconds = float(os.environ.get("QOE_SOAK_S", 15 if quick else 3600))
-    data, packets = _in_memory(*((50_000, 4_000) if quick else (N_PACKETS, N_FLOWS)))
+    """One case; `resident_growth_ratio` is the second half's mean over the first half's, start left out."""
+    seconds = float(os.environ.get("QOE_SOAK_S", "15" if quick else "3600"))
+    _data, packets = _in_memory(*((50_000, 4_000) if quick else (N_PACKETS, N_FLOWS)))
     span_ns = int(packets["ts_ns"][-1] - packets["ts_ns"][0])
     engine, n_passes, resident, records, drained = HotEngine(MAX_FLOWS), 0, [], 0, 0
     start = time.monotonic()

@@ -77,10 +77,11 @@ class Engine:
     min_confidence : float, optional
         A verdict below it stays unknown; 0 for the model's own.
     export_interval_s : float, optional
-        `export` also hands out live flows, this often each, as they are then (`EndReason.INTERIM`); 0: never.
+        `export` also hands out live flows, this often each, as they are then (`EndReason.INTERIM`);
+        0: never.
     shard, n_shards : int, optional
-        Take only the flows of this shard of so many. All shards see the same packets and have the same `seed`;
-        the packets of the others are counted as such.
+        Take only the flows of this shard of so many. All shards see the same packets and have the same
+        `seed`; the packets of the others are counted as such.
 
     Raises
     ------

@@ -216,8 +216,8 @@ cdef class Engine:
             named["packets_" + name] = c.by_status[i]
         named.update(
             zero_length=c.zero_length, fragments=c.fragments, fragments_unmatched=c.fragments_unmatched,
-            flows_interim=c.flows_interim, flows_created=c.flows_created, flows_idle=c.flows_idle, flows_active_timeout=c.flows_active_timeout,
-            flows_evicted=c.flows_evicted, flows_flushed=c.flows_flushed,
+            flows_interim=c.flows_interim, flows_created=c.flows_created, flows_idle=c.flows_idle,
+            flows_active_timeout=c.flows_active_timeout, flows_evicted=c.flows_evicted, flows_flushed=c.flows_flushed,
             exports_lost=c.exports_lost, extensions_full=c.extensions_full, chunks_lost=c.chunks_lost,
             decisions_lost=c.decisions_lost, clock_back=c.clock_back, decisions=c.decisions,
         )

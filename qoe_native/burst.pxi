@@ -4,7 +4,7 @@
 
 cdef enum:
     BURST = 64                     # packets decoded, hashed and prefetched together
-    HEADER_BYTES = 66              # Ethernet, IPv4, TCP with time stamps: with the first line, all that most are read of
+    HEADER_BYTES = 66              # Ethernet, IPv4 and TCP with time stamps: what is read of most packets
     DECIDE_IDLE_PACKETS = 4        # a long gap brings a decision forward from this many packets on
     DECIDE_EVERY = 4096            # packets between decisions at most
     DEFER_PACKETS = 3              # before a mark alone (DSCP, cell hint) is worth an extension
@@ -35,7 +35,7 @@ cdef void note_identifiers(Extension *x, const Headers *h, const qoe_packet *pac
 
 
 cdef inline void measure_tcp(qoe_engine *e, Flow *f, const Headers *h, int way, uint64_t ts_ns,
-                              uint64_t n) noexcept nogil:
+                             uint64_t n) noexcept nogil:
     cdef:
         Extension *x = extension_of(e, f)
         qoe_chunk chunk

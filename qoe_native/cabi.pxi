@@ -40,8 +40,8 @@ cdef int take_table(qoe_engine *e) noexcept nogil:
     t.extensions = <Extension *> qoe_map(sizeof(Extension) * <uint64_t> t.max_extensions)
     t.nursery_mask = <uint32_t> power_of_two(t.max_flows // NURSERY_SHARE + 1) - 1
     t.nursery = <uint32_t *> qoe_map(sizeof(uint32_t) * (<uint64_t> t.nursery_mask + 1))
-    if t.nursery == NULL or t.index.buckets == NULL or t.flows == NULL or t.openings == NULL or t.addresses == NULL or t.due == NULL \
-            or t.extensions == NULL:
+    if t.index.buckets == NULL or t.flows == NULL or t.openings == NULL or t.addresses == NULL or t.due == NULL \
+            or t.extensions == NULL or t.nursery == NULL:
         return QOE_ENOMEM
     return QOE_OK
 

@@ -6,8 +6,8 @@ from libc.string cimport memcmp, memcpy, memset
 from qoe_native.abi cimport *
 from qoe_native.flow cimport *
 from qoe_native.index cimport (
-    KIND_MASK, Bucket, Index, Key, home_bucket, home_of, index_insert, index_remove, lowest_bit, match_tags, next_bucket,
-    qoe_load32, qoe_load64, tag_of,
+    KIND_MASK, Bucket, Index, Key, home_bucket, home_of, index_insert, index_remove, lowest_bit, match_tags,
+    next_bucket, qoe_load32, qoe_load64, tag_of,
 )
 from qoe_native.intrin cimport begin_write, unlikely
 from qoe_native.layers cimport Headers

@@ -48,8 +48,9 @@ cdef struct Leaf:
 cdef extern from "intrin.h" nogil:
     struct Walk "qoe_walk":        # a node as it is walked: 8 bytes, no branch
         float threshold            # of a leaf a NaN that holds its number: nothing is greater
-        uint32_t next              # feature in the low bits; above, the place of the left child, the right one
-                                   # behind it; of a leaf its own place: a walk of the full depth stays there
+        # feature in the low bits; above, the place of the left child, the right one behind it; of a leaf its own
+        # place: a walk of the full depth stays there
+        uint32_t next
     struct Share "qoe_share":      # a leaf, added up in one go
         uint16_t share[8]
     void walk_eight "qoe_walk_eight"(const Walk *nodes, const float *features, uint32_t depth, uint32_t *at)

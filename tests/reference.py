@@ -101,9 +101,7 @@ class Flow:
             "n_idle": sum(g >= 1_000_000_000 for g in gaps),
             "gap_hist": _histogram([_bin(g / 1e6, (1, 5, 15, 30, 60, 200, 1000)) for g in gaps], 8),
             "first_sizes": [(-1) ** w * p.payload_len for p, w in self.packets[:12]],
-            "first_gaps": ([_log_code(1 + g / 1e3) for g in [0, *gaps[:11]]] + [0] * 12)[
-                :12
-            ],
+            "first_gaps": ([_log_code(1 + g / 1e3) for g in [0, *gaps[:11]]] + [0] * 12)[:12],
         }
         for way, name in enumerate(("forward", "reverse")):
             out.update({f"{key}_{name}": value for key, value in self._direction(way).items()})

@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 from qoe.errors import ModelError
 from qoe.flows import Engine
 from qoe.schema import N_FEATURES
-from qoe.train.forest import HEADER, N_DECIDED, NODE_DTYPE, WIDE_FEATURES, Forest, Recipe, fit, flatten, scaled
+from qoe.train.forest import (
+    HEADER,
+    N_DECIDED,
+    NODE_DTYPE,
+    WIDE_FEATURES,
+    Forest,
+    Recipe,
+    fit,
+    flatten,
+    scaled,
+)
 from qoe_native.engine import Engine as NativeEngine
 
 RNG = np.random.default_rng(5)

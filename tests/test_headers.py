@@ -355,7 +355,10 @@ def test_tshark_agrees(tmp_path: Path) -> None:
 
 PLAIN = [
     bytes(Ether() / IP(src="10.0.0.1", dst="10.0.0.2", tos=184) / transport / Raw(b"q" * 40))
-    for transport in (UDP(sport=4000, dport=8080), TCP(sport=4000, dport=443, seq=7, ack=9, options=[("NOP", None)]))
+    for transport in (
+        UDP(sport=4000, dport=8080),
+        TCP(sport=4000, dport=443, seq=7, ack=9, options=[("NOP", None)]),
+    )
 ]
 
 

@@ -38,7 +38,9 @@ def all_flows(engine: Engine) -> RecordArray:
     st.integers(1, 40),
     st.integers(1, 2**63),
 )
-def test_no_packet_is_lost_in_a_small_table(packets: list[tuple[int, bool]], max_flows: int, seed: int) -> None:
+def test_no_packet_is_lost_in_a_small_table(
+    packets: list[tuple[int, bool]], max_flows: int, seed: int
+) -> None:
     """Whatever is evicted, every packet is in the flow that its verdict named, and a flow has one key."""
     engine = plain_engine(max_flows=max_flows, seed=seed)
     frames = [
@@ -49,7 +51,9 @@ def test_no_packet_is_lost_in_a_small_table(packets: list[tuple[int, bool]], max
     key_of: dict[int, int] = {}
     flows = [np.empty(0, FLOW_DTYPE)]
     for at in range(0, len(frames), 100):
-        for verdict, (key, _) in zip(engine.process(burst(frames[at : at + 100])), packets[at:], strict=False):
+        for verdict, (key, _) in zip(
+            engine.process(burst(frames[at : at + 100])), packets[at:], strict=False
+        ):
             named[int(verdict["flow_id"])] += 1
             assert key_of.setdefault(int(verdict["flow_id"]), key) == key
         assert engine.n_live <= max_flows
@@ -82,7 +86,9 @@ def test_ageing_beside_a_dictionary(
         engine.advance(round(now * SECOND))
         live = {int(f["src_port"]) - 1000 for f in engine.snapshot()}
         for k, (first_s, last_s) in seen.items():
-            late = max(now - last_s - idle_timeout_s, now - first_s - active_timeout_s if active_timeout_s else -1)
+            late = max(
+                now - last_s - idle_timeout_s, now - first_s - active_timeout_s if active_timeout_s else -1
+            )
             if late < -1e-6:
                 assert k in live
             elif late > 2 * TICK_S:
@@ -90,7 +96,7 @@ def test_ageing_beside_a_dictionary(
 
 
 def test_live_flows_are_exported_on_an_interval() -> None:
-    """Each interval hands out what moved in it, with all that was counted so far; the end is one record more."""
+    """Each interval hands out what moved in it, with all that was counted so far; the end comes besides."""
     engine = plain_engine(export_interval_s=1)
     packets: list[int] = []
     for i in range(100):
@@ -133,7 +139,9 @@ def test_a_flood_evicts_no_media() -> None:
     voip = {int(f["flow_id"]) for f in engine.snapshot() if f["app_class"] == AppClass.VOIP}
     assert len(voip) == 100
     for start in range(0, 4000, 500):
-        syns = [(tcp(f"11.0.{i >> 8}.{i & 255}", 1, B, 80, 2), 2 * SECOND + i) for i in range(start, start + 500)]
+        syns = [
+            (tcp(f"11.0.{i >> 8}.{i & 255}", 1, B, 80, 2), 2 * SECOND + i) for i in range(start, start + 500)
+        ]
         engine.process(burst(syns))
         engine.export()
     assert voip <= {int(f["flow_id"]) for f in engine.snapshot()}
@@ -159,7 +167,9 @@ def pieces() -> Frames:
         for number, start in enumerate((0, 32, 64)):
             more = 0x2000 if number < 2 else 0
             piece = whole[start : start + 32]
-            frames.append((ipv4(*ends, 17, piece, identification=i, offset=more | start // 8), 100 * i + number))
+            frames.append(
+                (ipv4(*ends, 17, piece, identification=i, offset=more | start // 8), 100 * i + number)
+            )
     return frames
 
 
@@ -173,10 +183,7 @@ def facts(flows: RecordArray) -> list[tuple[object, ...]]:
 @pytest.mark.parametrize("traffic", ["busy cell", "pieces"])
 def test_shards_make_up_the_whole(n_shards: int, traffic: str) -> None:
     """Engines that see the same packets and share them by flow give together what one engine gives."""
-    if traffic == "pieces":
-        bursts = [burst(pieces())]
-    else:
-        bursts = [of_batch(busy_cell().batch)]
+    bursts = [burst(pieces())] if traffic == "pieces" else [of_batch(busy_cell().batch)]
     whole = plain_engine()
     shards = [plain_engine(shard=k, n_shards=n_shards) for k in range(n_shards)]
     for one in bursts:
