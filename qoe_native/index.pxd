@@ -77,8 +77,9 @@ cdef inline uint32_t fold_address(const uint8_t *address) noexcept nogil:
 
 
 cdef inline void make_key(const uint64_t *seed, const Headers *h, Key *key) noexcept nogil:
-    key.ports = qoe_load32(&h.src_port)
-    key.kind = qoe_load64(&h.protocol) & KIND_MASK
+    # Field by field: the headers have just been written, and a wide load of narrow stores would wait for them.
+    key.ports = h.src_port | <uint32_t> h.dst_port << 16
+    key.kind = h.protocol | <uint64_t> h.ip_version << 8 | <uint64_t> h.context << 32
     if likely(h.ip_version == 4):
         key.pair = qoe_load32(h.src) | <uint64_t> qoe_load32(h.dst) << 32
         key.hashed = hash_ipv4(seed, key.pair, key.ports, key.kind)
