@@ -1,6 +1,18 @@
 # What every packet passes through, textually included by engine.pyx: a burst is decoded and hashed, the index
 # lines it needs are fetched, then the records, then what belongs to them; only then is anything updated, so that
 # the memory of 64 packets is on its way at once.
+#
+# What the stages cost, in instructions a packet (callgrind; 64-byte UDP, 64 a burst, steady state; GCC 12 -O3):
+#   read      145   decode_plain 75, key and hash 60, prefetches
+#   guess      25   ten tags at once, two prefetches of a record and one of its opening
+#   fetch      10   prefetch of extension and IPv6 addresses
+#   find       80   compare the key, both ways at once; time-outs; clock
+#   count     150   moments (30), intervals (40), histograms (45), counts
+#   UDP        25   is it DNS, RTP, RTCP, STUN, DTLS, QUIC?
+#   verdict    22
+#   loops      50   and ageing 5: a quarter of a record a packet
+# 520 in all, 24 ns on a Zen 5 core with 1,000 flows, 49 with a million. A decision is 2,200 more, 120 to 160 ns; a
+# new flow 600.
 
 cdef enum:
     BURST = 64                     # packets decoded, hashed and prefetched together
