@@ -41,5 +41,6 @@ cdef extern from "host.h" nogil:
 include "pipeline.pxi"
 include "cabi.pxi"
 include "reader.pxi"
+include "live.pxi"
 include "binding.pxi"
 include "text.pxi"
