@@ -184,8 +184,9 @@ class Engine:
         Returns
         -------
         str
-            Why it stopped: ``idle`` (no more is there), ``busy`` (there is), ``until``, ``export`` (many ended
-            flows or decisions wait: fetch them) or ``down`` (the interface is, and all that came was taken).
+            Why it stopped: ``idle`` (no more is there), ``busy`` (there is), ``until``, ``export`` (many
+            ended flows or decisions wait: fetch them) or ``down`` (the interface is, and all that came was
+            taken).
         """
         return self._engine.consume_live(ring, until_ns, wait_ms)
 

@@ -157,8 +157,8 @@ class Interface:
     Raises
     ------
     CaptureError
-        There is no such interface, it is down, its link type is not decoded, or it may not be read: that needs
-        root or CAP_NET_RAW.
+        There is no such interface, it is down, its link type is not decoded, or it may not be read: that
+        needs root or CAP_NET_RAW.
 
     Examples
     --------
@@ -254,13 +254,13 @@ class Interface:
         Returns
         -------
         dict
-            ``received``: packets that came; ``dropped``: those of them that found their ring full;
-            ``interface_dropped``: what the interface itself lost before (of any receiver).
+            ``kernel_received``: packets that came; ``kernel_dropped``: those of them that found their ring
+            full; ``interface_dropped``: what the interface itself lost before, whoever was to have it.
         """
         counts = [one.counts() for one in self._sockets]
         return {
-            "received": sum(received for received, _ in counts),
-            "dropped": sum(dropped for _, dropped in counts),
+            "kernel_received": sum(received for received, _ in counts),
+            "kernel_dropped": sum(dropped for _, dropped in counts),
             "interface_dropped": max(_interface_losses(self.name) - self._lost_before, 0),
         }
 
@@ -290,7 +290,9 @@ def _link(name: str) -> tuple[int, bool]:
         there = ", ".join(sorted(other for _, other in socket.if_nameindex()))
         raise CaptureError(f"{name}: no such interface; there are: {there}") from None
     if kind not in _LINK_TYPES:
-        raise CaptureError(f"{name}: link type {kind} of linux/if_arp.h is not decoded; name another interface")
+        raise CaptureError(
+            f"{name}: link type {kind} of linux/if_arp.h is not decoded; name another interface"
+        )
     if not flags & _IFF_UP:
         raise CaptureError(f"{name}: is down; bring it up, as in: ip link set {name} up")
     return _LINK_TYPES[kind], bool(flags & _IFF_LOOPBACK)

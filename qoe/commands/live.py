@@ -1,0 +1,125 @@
+"""What ``qoe replay --live`` adds: its options, the interface, and the table that comes again and again."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from qoe.commands import common
+
+if TYPE_CHECKING:
+    from qoe.interface import Interface
+    from qoe.report.running import Running
+
+_MIB: Final = 1 << 20
+_HOME, _CLEAR_LINE, _CLEAR_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
+_ROWS_BESIDE: Final = 16  # of the table, besides subscribers
+_FEWEST_ROWS: Final = 5
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    group = parser.add_argument_group("live", "Read an interface, not captures. docs/live.md tells more.")
+    group.add_argument("--live", metavar="IFACE", help="the interface, such as eth0, until Ctrl-C")
+    group.add_argument(
+        "--duration",
+        type=common.positive_seconds,
+        default=math.inf,
+        metavar="S",
+        help="end after S seconds",
+    )
+    group.add_argument(
+        "--shards",
+        type=_shards,
+        default=1,
+        metavar="N",
+        help="threads among which the kernel spreads flows by their outermost addresses (default: 1)",
+    )
+    group.add_argument(
+        "--ring",
+        type=_ring,
+        default=64 * _MIB,
+        metavar="MIB",
+        help="memory of each shard for what waits to be read (default: 64)",
+    )
+
+
+def _between(value: str, least: int, most: int) -> int:
+    number = common.whole_number(value)
+    if not least <= number <= most:
+        raise argparse.ArgumentTypeError(f"{value!r}: give {least} to {most}")
+    return number
+
+
+def _shards(value: str) -> int:
+    """Read how many shards."""
+    return _between(value, 1, 64)
+
+
+def _ring(value: str) -> int:
+    """Read the size of a ring, in bytes."""
+    return _between(value, 1, 2047) * _MIB
+
+
+def check(args: argparse.Namespace) -> None:
+    """End with wrong usage unless there is either an interface or a capture."""
+    if bool(args.live) == bool(args.captures):
+        args.parser.error("give one or more captures, or --live with an interface")
+    if not args.live and args.duration < math.inf:
+        args.parser.error("--duration is for --live: a capture is read to its end")
+
+
+def interface(args: argparse.Namespace) -> Interface:
+    """Open the interface."""
+    from qoe.interface import Interface
+
+    opened = Interface(args.live, n_rings=args.shards, ring_bytes=args.ring)
+    end = "Ctrl-C ends" if args.duration == math.inf else f"for {args.duration:g} s"
+    common.say(f"{args.live}: reading, {end}")
+    return opened
+
+
+@contextmanager
+def screen(args: argparse.Namespace) -> Iterator[Callable[[Running], None]]:
+    """Give what shows the running table: in place on a terminal, else one after another.
+
+    With ``--json`` standard output is kept for the object at the end; standard error, if it is a terminal, has
+    one line.
+    """
+    from qoe.report import running, tables
+
+    before: Running | None = None
+    to_terminal = sys.stdout is not None and sys.stdout.isatty()
+    line_only = args.json and sys.stderr is not None and sys.stderr.isatty()
+
+    def show(now: Running) -> None:
+        nonlocal before
+        if before and now.seconds - before.seconds < args.interval - 0.05:
+            return
+        head = running.headline(args.live, now, before)
+        before = now
+        if line_only:
+            print(f"\r{_CLEAR_LINE}{head}", end="", file=sys.stderr, flush=True)
+        elif not args.json:
+            room = max(shutil.get_terminal_size().lines - _ROWS_BESIDE, _FEWEST_ROWS)
+            rows = room if to_terminal else running.MAX_ROWS
+            table = running.render(head, now, tables.bold_for(sys.stdout), rows)
+            common.write_text(_in_place(table) if to_terminal else f"{table}\n")
+
+    try:
+        yield show
+    finally:
+        if line_only:
+            print(f"\r{_CLEAR_LINE}", end="", file=sys.stderr, flush=True)
+        elif to_terminal and before:
+            common.write_text(f"{_HOME}{_CLEAR_BELOW}")
+
+
+def _in_place(table: str) -> str:
+    """Write over what was there without a flicker."""
+    return _HOME + table.replace("\n", f"{_CLEAR_LINE}\n") + _CLEAR_BELOW
