@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from qoe.report.running import Running
 
 _MIB: Final = 1 << 20
+_DEFAULT_RING: Final = 64 * _MIB
 _HOME, _CLEAR_LINE, _CLEAR_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
 _ROWS_BESIDE: Final = 16  # of the table, besides subscribers
 _FEWEST_ROWS: Final = 5
@@ -43,7 +44,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--ring",
         type=_ring,
-        default=64 * _MIB,
+        default=_DEFAULT_RING,
         metavar="MIB",
         help="memory of each shard for what waits to be read (default: 64)",
     )
@@ -70,29 +71,29 @@ def check(args: argparse.Namespace) -> None:
     """End with wrong usage unless there is either an interface or a capture."""
     if bool(args.live) == bool(args.captures):
         args.parser.error("give one or more captures, or --live with an interface")
-    if not args.live and args.duration < math.inf:
-        args.parser.error("--duration is for --live: a capture is read to its end")
+    given = (args.duration, args.shards, args.ring)
+    if not args.live and given != (math.inf, 1, _DEFAULT_RING):
+        args.parser.error("--duration, --shards and --ring are for --live")
 
 
 def interface(args: argparse.Namespace) -> Interface:
     """Open the interface."""
     from qoe.interface import Interface
 
-    opened = Interface(args.live, n_rings=args.shards, ring_bytes=args.ring)
-    end = "Ctrl-C ends" if args.duration == math.inf else f"for {args.duration:g} s"
-    common.say(f"{args.live}: reading, {end}")
-    return opened
+    return Interface(args.live, n_rings=args.shards, ring_bytes=args.ring)
 
 
 @contextmanager
 def screen(args: argparse.Namespace) -> Iterator[Callable[[Running], None]]:
     """Give what shows the running table: in place on a terminal, else one after another.
 
-    With ``--json`` standard output is kept for the object at the end; standard error, if it is a terminal, has
-    one line.
+    With ``--json`` standard output is kept for the object at the end; standard error has one line, if it is a
+    terminal.
     """
     from qoe.report import running, tables
 
+    end = "Ctrl-C ends" if args.duration == math.inf else f"for {args.duration:g} s"
+    common.say(f"{args.live}: reading, {end}")
     before: Running | None = None
     to_terminal = sys.stdout is not None and sys.stdout.isatty()
     line_only = args.json and sys.stderr is not None and sys.stderr.isatty()
