@@ -83,6 +83,12 @@ def interface(args: argparse.Namespace) -> Interface:
     return Interface(args.live, n_rings=args.shards, ring_bytes=args.ring)
 
 
+def announce(args: argparse.Namespace) -> None:
+    """Say that the interface is being read; from now on a signal ends it with a report."""
+    end = "Ctrl-C ends" if args.duration == math.inf else f"for {args.duration:g} s"
+    common.say(f"{args.live}: reading, {end}")
+
+
 @contextmanager
 def screen(args: argparse.Namespace) -> Iterator[Callable[[Running], None]]:
     """Give what shows the running table: in place on a terminal, else one after another.
@@ -92,8 +98,6 @@ def screen(args: argparse.Namespace) -> Iterator[Callable[[Running], None]]:
     """
     from qoe.report import running, tables
 
-    end = "Ctrl-C ends" if args.duration == math.inf else f"for {args.duration:g} s"
-    common.say(f"{args.live}: reading, {end}")
     before: Running | None = None
     to_terminal = sys.stdout is not None and sys.stdout.isatty()
     line_only = args.json and sys.stderr is not None and sys.stderr.isatty()

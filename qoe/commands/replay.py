@@ -96,6 +96,8 @@ def run(args: argparse.Namespace) -> int:
             common.require_folder(args.html)
         replay = _replay(args, source, stack)
         with replay.feed.catching_interrupts():
+            if args.live:
+                live.announce(args)
             result = replay.run()
     code = common.tell(replay.feed)
     for line in replay.notes:
