@@ -233,10 +233,11 @@ class Shards:
         return sum(worker.engine.flush(n) for worker in self._workers)
 
     def counters(self) -> dict[str, int]:
-        """Sum the engines' counters; those of `Interface.counters` stand beside them."""
+        """Sum the engines' counters; `Interface.counters` and each ring's packets stand beside them."""
         total: Counter[str] = Counter()
         for worker, step in self._steps.items():
-            total.update(step.counters if self._is_reading else worker.engine.counters())
+            counters = step.counters if self._is_reading else worker.engine.counters()
+            total.update(counters, **{f"shard_{worker.index}_packets": counters["packets"]})
         total["exports_lost"] += sum(worker.n_lost for worker in self._workers)
         return dict(total) | self.interface.counters()
 
