@@ -301,7 +301,7 @@ def _link(name: str) -> tuple[int, bool]:
 def _refusal(error: OSError, ring_bytes: int) -> str:
     """Say why an interface that is there cannot be read, and what to do."""
     if isinstance(error, PermissionError):
-        return "reading an interface needs root or CAP_NET_RAW: run it with sudo, or see docs/live.md"
+        return "reading an interface needs root or CAP_NET_RAW: run it with sudo"
     if error.errno == errno.ENOMEM:
         return f"no memory for a ring of {ring_bytes:,} bytes: ask for a smaller one"
     return f"cannot be read ({error.strerror or error})"

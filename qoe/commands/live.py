@@ -25,7 +25,9 @@ _FEWEST_ROWS: Final = 5
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    group = parser.add_argument_group("live", "Read an interface, not captures. docs/live.md tells more.")
+    group = parser.add_argument_group(
+        "live", "Read an interface, not captures; as root, or with CAP_NET_RAW."
+    )
     group.add_argument("--live", metavar="IFACE", help="the interface, such as eth0, until Ctrl-C")
     group.add_argument(
         "--duration",
@@ -90,8 +92,8 @@ def announce(args: argparse.Namespace) -> None:
 
 
 @contextmanager
-def screen(args: argparse.Namespace) -> Iterator[Callable[[Running], None]]:
-    """Give what shows the running table: in place on a terminal, else one after another.
+def screen(args: argparse.Namespace) -> Iterator[Callable[[Running], None] | None]:
+    """Give what shows the running table, if anything does: in place on a terminal, else one after another.
 
     With ``--json`` standard output is kept for the object at the end; standard error has one line, if it is a
     terminal.
@@ -117,7 +119,7 @@ def screen(args: argparse.Namespace) -> Iterator[Callable[[Running], None]]:
             common.write_text(_in_place(table) if to_terminal else f"{table}\n")
 
     try:
-        yield show
+        yield show if line_only or not args.json else None
     finally:
         if line_only:
             print(f"\r{_CLEAR_LINE}", end="", file=sys.stderr, flush=True)

@@ -30,8 +30,7 @@ examples:
   sudo qoe replay --live eth0 --duration 60 --json     a minute of it
 
 A cells file names cells, their capacities, subscribers and tiers: see examples/busy-cell.toml. Without one
-the whole capture is one cell and the subscribers are its private or lesser-served ends. Reading an interface
-needs root or CAP_NET_RAW.
+the whole capture is one cell and the subscribers are its private or lesser-served ends.
 """
 
 
