@@ -38,6 +38,7 @@ class LiveFeed(Reading):
     def __init__(self, shards: Shards, interval_ns: int, duration_s: float = math.inf) -> None:
         super().__init__(interval_ns)
         self._shards, self._duration_s = shards, duration_s
+        self._name = shards.interface.name
 
     @property
     def partial(self) -> bool:
@@ -63,7 +64,9 @@ class LiveFeed(Reading):
                     self._shards.aim(self.end_ns, following_ns)  # first, so that nobody waits for the owner
                     yield "interval"
                     self.start_ns, self.end_ns = self.end_ns, following_ns
-                elif arrival == "gone":
+                elif arrival == "gone" or not self._shards.interface.is_up():
+                    if not self._shards.errors:
+                        self.errors.append(f"{self._name}: {self._shards.interface.failure()}")
                     break
                 elif time.time_ns() < self.start_ns - _STEP_BACK_NS:  # the clock was set back
                     self._restart()
@@ -86,25 +89,24 @@ class LiveFeed(Reading):
     def _finish(self) -> None:
         """End the reading, and keep what was read and what was wrong with it."""
         self._shards.stop()
-        self.end_ns = max(self.end_ns, self._shards.now_ns)
         self.errors += self._shards.errors
+        self.end_ns = max(self.end_ns, self._shards.now_ns)
         counters = self._shards.counters()
-        name, received, dropped = (
-            self._shards.interface.name,
-            counters["kernel_received"],
-            counters["kernel_dropped"],
-        )
-        if dropped:
+        if dropped := counters["kernel_dropped"]:
+            received = counters["kernel_received"]
             self.warnings.append(
-                f"{name}: the kernel dropped {dropped:,} of {received:,} packets ({dropped / received:.2%}),"
-                " for whom there was no room: give a larger --ring or more --shards"
+                f"{self._name}: the kernel dropped {dropped:,} of {received:,} packets"
+                f" ({dropped / received:.2%}) for want of room: give a larger --ring or more --shards"
             )
         if counters["clock_back"]:
             self.warnings.append(
-                f"{name}: the clock was set back; rates and gaps around then are not reliable"
+                f"{self._name}: the clock was set back; rates and gaps around then are not reliable"
             )
         self.captures.append(
             CaptureSummary(
-                name=name, packets=counters["packets"], bytes=counters["bytes"], error="; ".join(self.errors)
+                name=self._name,
+                packets=counters["packets"],
+                bytes=counters["bytes"],
+                error="; ".join(self.errors),
             )
         )

@@ -16,8 +16,9 @@ from typing import Final, Literal, TypeAlias
 
 import numpy as np
 
+from qoe.afpacket import RETIRE_MS
 from qoe.flows import Engine
-from qoe.interface import RETIRE_MS, Interface
+from qoe.interface import Interface
 from qoe.schema import CHUNK_DTYPE, FLOW_DTYPE, RecordArray
 
 Arrival: TypeAlias = Literal["export", "interval", "gone", "nothing"]
@@ -138,7 +139,7 @@ class Shards:
     ----------
     interface : Interface
     errors : list of str
-        Why a worker ended before it was told to.
+        Why a worker failed.
     """
 
     def __init__(self, interface: Interface, new_engine: Callable[[], Engine]) -> None:
@@ -192,8 +193,6 @@ class Shards:
             return "export"
         if worker.failure:
             self.errors.append(f"{self.interface.name}: reading failed: {worker.failure}")
-        elif not worker.stopping:
-            self.errors.append(f"{self.interface.name}: {self.interface.failure()}")
         return "gone"
 
     def stop(self) -> None:

@@ -122,9 +122,18 @@ class CaptureReader:
 
 @final
 class LiveRing:
-    """Packets out of a TPACKET_V3 ring that a socket shares with the kernel; see `qoe.interface`."""
+    """Packets out of a ring that a socket shares with the kernel; see `qoe.interface`."""
 
-    def __new__(cls, memory: NDArray[Any], fd: int, block_bytes: int, link_type: int) -> LiveRing: ...
+    def __new__(
+        cls,
+        memory: NDArray[Any],
+        fd: int,
+        block_bytes: int,
+        link_type: int,
+        received: NDArray[Any] | None = None,
+        fill: NDArray[Any] | None = None,
+        offsets: tuple[int, ...] = (),
+    ) -> LiveRing: ...
     @property
     def status(self) -> str:
         """Why the last call stopped: ready, idle, busy, until, export or down."""

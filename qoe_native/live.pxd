@@ -1,4 +1,5 @@
-# Packets out of the blocks of a TPACKET_V3 ring, where the kernel put them: nothing is copied.
+# Packets out of a ring that the kernel fills, where it put them: nothing is copied. Here are the blocks of
+# TPACKET_V3; xdp.pxd has the queues of AF_XDP.
 #
 # The kernel fills a block and hands it over when it is full or some milliseconds old; ring_next() walks it and
 # gives it back with the call that follows its last packet, so packets handed out hold until then. What the
@@ -9,6 +10,7 @@ from libc.string cimport memmove
 
 from qoe_native.abi cimport qoe_packet
 from qoe_native.intrin cimport prefetch
+from qoe_native.xdp cimport XdpQueue, xdp_frame, xdp_waiting
 
 
 cdef extern from "live.h" nogil:
@@ -37,6 +39,7 @@ cdef extern from "live.h" nogil:
     bint block_is_ours "qoe_block_is_ours"(const tpacket_block_desc *block)
     void give_back "qoe_block_give_back"(tpacket_block_desc *block)
     uint64_t monotonic_ns "qoe_monotonic_ns"()
+    uint64_t real_ns "qoe_real_ns"()
     int wait_for "qoe_wait"(int fd, int ms)
 
 
@@ -64,6 +67,8 @@ cdef struct RingState:
     uint32_t left                  # packets of it that were not handed out
     uint64_t next                  # where in it the next one is
     bint is_open                   # it is ours
+    bint is_queue                  # it is `queue` instead
+    XdpQueue queue
     uint32_t link_type
     int status
     uint64_t last_ns
@@ -141,6 +146,37 @@ cdef inline uint64_t in_order(RingState *s, uint64_t ts_ns, uint64_t now_ns) noe
     return ts_ns
 
 
+cdef inline uint32_t queue_next(RingState *s, qoe_packet *out, uint32_t capacity, uint64_t now_ns,
+                                uint64_t until_ns) noexcept nogil:
+    # the same of a queue, whose frames carry no time: they take that at which they are read
+    cdef:
+        uint32_t n = 0, n_waiting = xdp_waiting(&s.queue)
+        uint64_t ts_ns
+    s.status = RING_IDLE
+    if n_waiting == 0:
+        return 0
+    ts_ns = real_ns()
+    if until_ns and ts_ns >= until_ns:
+        s.status = RING_UNTIL
+        return 0
+    s.status = RING_READY
+    ts_ns = in_order(s, ts_ns, now_ns)
+    for _ in range(min(n_waiting, capacity)):
+        out[n].data = xdp_frame(&s.queue, &out[n].captured_len)
+        if out[n].data == NULL:
+            s.malformed += 1
+            continue
+        out[n].wire_len = out[n].captured_len
+        out[n].ts_ns = ts_ns
+        out[n].link_type = s.link_type
+        out[n].cell_hint = 0
+        s.captured_bytes += out[n].captured_len
+        n += 1
+    s.packets += n
+    s.wire_bytes = s.captured_bytes
+    return n
+
+
 cdef inline uint32_t ring_next(RingState *s, qoe_packet *out, uint32_t capacity, uint64_t now_ns,
                                uint64_t until_ns) noexcept nogil:
     # Fills up to `capacity` packets of one block and returns how many, none where s.status says why. `now_ns`
@@ -149,6 +185,8 @@ cdef inline uint32_t ring_next(RingState *s, qoe_packet *out, uint32_t capacity,
         uint32_t n = 0
         uint64_t ts_ns
         tpacket3_hdr *h
+    if s.is_queue:
+        return queue_next(s, out, capacity, now_ns, until_ns)
     if not ring_open(s):
         s.status = RING_IDLE
         return 0

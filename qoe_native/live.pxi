@@ -3,41 +3,50 @@
 from qoe_native.live cimport (
     RING_BUSY, RING_DOWN, RING_EXPORT, RING_IDLE, RING_READY, RING_UNTIL, RingState, monotonic_ns, ring_next, wait_for,
 )
+from qoe_native.xdp cimport XdpQueue, xdp_desc
 
 
 cdef tuple RING_STATUS = ("ready", "idle", "busy", "until", "export", "down")
 
 
 cdef class LiveRing:
-    """Packets out of a TPACKET_V3 ring that a socket shares with the kernel.
+    """Packets out of a ring that a socket shares with the kernel: of TPACKET_V3, or of AF_XDP.
 
     Not to be used from two threads at once; each ring may have a thread of its own.
 
     Parameters
     ----------
     memory : buffer
-        The mapped ring, writable; it is held until `close()`.
+        The mapped ring, or the memory of AF_XDP, writable; it is held until `close()`.
     fd : int
         The socket, to wait on.
     block_bytes : int
-        Bytes of one block; the ring has a whole number of them.
+        Bytes of one block, or chunk; the memory has a whole number of them.
     link_type : int
         LINKTYPE_ number of tcpdump.org of all its packets.
+    received, fill : buffer, optional
+        The mapped receive and fill rings of AF_XDP, with as many places as there are chunks, a power of two. The
+        fill ring already holds all chunks.
+    offsets : tuple of 5 int, optional
+        Where in them the receive ring's producer, consumer and places are, the fill ring's producer and places.
 
     Raises
     ------
     ValueError
-        The memory is no whole number of blocks, or not aligned.
+        The memory is no whole number of blocks, or not aligned; the rings do not fit.
     """
 
     cdef RingState state
     cdef unsigned char[::1] memory
+    cdef unsigned char[::1] received
+    cdef unsigned char[::1] fill
     cdef int fd
     cdef bint busy                 # a thread is inside without the GIL
 
-    def __cinit__(self, unsigned char[::1] memory not None, int fd, uint32_t block_bytes, uint32_t link_type):
-        if block_bytes < 4096 or memory.shape[0] == 0 or memory.shape[0] % block_bytes:
-            raise ValueError(f"{memory.shape[0]} bytes are no whole number of blocks of {block_bytes} (4,096 or more)")
+    def __cinit__(self, unsigned char[::1] memory not None, int fd, uint32_t block_bytes, uint32_t link_type,
+                  unsigned char[::1] received=None, unsigned char[::1] fill=None, tuple offsets=()):
+        if block_bytes < 2048 or memory.shape[0] == 0 or memory.shape[0] % block_bytes:
+            raise ValueError(f"{memory.shape[0]} bytes are no whole number of blocks of {block_bytes} (2,048 or more)")
         if <size_t> &memory[0] % 8 or block_bytes % 8:
             raise ValueError("the ring is not aligned to 8 bytes")
         self.memory = memory
@@ -46,6 +55,34 @@ cdef class LiveRing:
         self.state.block_bytes = block_bytes
         self.state.n_blocks = memory.shape[0] // block_bytes
         self.state.link_type = link_type
+        if received is not None:
+            self.received = received
+            self.fill = fill
+            self.begin_queue(offsets)
+
+    cdef int begin_queue(self, tuple offsets) except -1:
+        cdef:
+            XdpQueue *q = &self.state.queue
+            uint32_t n = self.state.n_blocks
+            uint64_t producer, consumer, places, fill_producer, fill_places
+        producer, consumer, places, fill_producer, fill_places = offsets
+        if n & (n - 1) or max(producer, consumer, places, fill_producer, fill_places) > 0x7FFFFFFF \
+                or max(producer + 4, consumer + 4, places + 16 * n) > <uint64_t> self.received.shape[0] \
+                or max(fill_producer + 4, fill_places + 8 * n) > <uint64_t> self.fill.shape[0] \
+                or (producer | consumer | fill_producer) % 4 or (places | fill_places) % 8:
+            raise ValueError(f"the rings do not hold {n} places at {offsets}")
+        q.memory = self.state.start
+        q.n_bytes = self.memory.shape[0]
+        q.mask = n - 1
+        q.received = <const xdp_desc *> &self.received[places]
+        q.producer = <const uint32_t *> &self.received[producer]
+        q.consumer = <uint32_t *> &self.received[consumer]
+        q.fill = <uint64_t *> &self.fill[fill_places]
+        q.fill_producer = <uint32_t *> &self.fill[fill_producer]
+        q.read = q.consumer[0]
+        q.filled = q.fill_producer[0]
+        self.state.is_queue = True
+        return 0
 
     cdef int check(self) except -1:
         if self.state.start == NULL:
@@ -65,7 +102,7 @@ cdef class LiveRing:
         if self.busy:
             raise RuntimeError("a thread is reading this ring: let it end first")
         self.state.start = NULL
-        self.memory = None
+        self.memory = self.received = self.fill = None
 
     def next_burst(self, uint32_t max_packets=256, uint32_t wait_ms=100):
         """Copy the next packets out of the ring.

@@ -1,4 +1,4 @@
-"""TPACKET_V3 rings for tests, written by the book (linux/if_packet.h) as the kernel would."""
+"""Rings for tests, written by the books (linux/if_packet.h, linux/if_xdp.h) as the kernel would."""
 
 from __future__ import annotations
 
@@ -63,3 +63,47 @@ def _record(frame: Frame) -> bytes:
     )
     record = header + bytes(MAC_AT - len(header)) + frame.data
     return record + bytes(-len(record) % 8)
+
+
+CHUNK_BYTES = 4096
+OFFSETS = (
+    0,
+    64,
+    128,
+    0,
+    128,
+)  # of the receive ring's producer, consumer, places; the fill ring's producer, places
+
+
+class Queue:
+    """Memory of an AF_XDP socket; `write` takes chunks off the fill ring and says where it put frames."""
+
+    def __init__(self, n_chunks: int = 8) -> None:
+        self.n_chunks = n_chunks
+        self.memory: npt.NDArray[np.uint8] = np.zeros(n_chunks * CHUNK_BYTES, np.uint8)
+        self.received: npt.NDArray[np.uint8] = np.zeros(128 + 16 * n_chunks, np.uint8)
+        self.fill: npt.NDArray[np.uint8] = np.zeros(128 + 8 * n_chunks, np.uint8)
+        self.places = self.fill[128:].view(np.uint64)
+        self.places[:] = np.arange(n_chunks) * CHUNK_BYTES
+        self.fill[:4].view(np.uint32)[0] = n_chunks
+        self._taken = 0
+
+    @property
+    def n_free(self) -> int:
+        """Chunks that the kernel has."""
+        return int(self.fill[:4].view(np.uint32)[0]) - self._taken
+
+    def write(self, frames: list[bytes]) -> None:
+        """Let frames arrive."""
+        for data in frames:
+            assert self.n_free
+            at = int(self.places[self._taken % self.n_chunks]) // CHUNK_BYTES * CHUNK_BYTES + 256
+            self.memory[at : at + len(data)] = np.frombuffer(data, np.uint8)
+            self.describe(at, len(data))
+
+    def describe(self, at: int, n_bytes: int) -> None:
+        """Say that a frame lies somewhere."""
+        place = 128 + 16 * (self._taken % self.n_chunks)
+        self.received[place : place + 16] = np.frombuffer(struct.pack("QII", at, n_bytes, 0), np.uint8)
+        self._taken += 1
+        self.received[:4].view(np.uint32)[0] = self._taken

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from captures import Packet, unpack
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rings import BLOCK_BYTES, Frame, Ring
+from rings import BLOCK_BYTES, CHUNK_BYTES, OFFSETS, Frame, Queue, Ring
 from wire import SECOND, burst, udp
 
 from qoe.flows import Engine
@@ -198,3 +199,67 @@ def test_a_ring_of_nonsense_ends(data: st.DataObject) -> None:
     assert len(packets) == ring.counters()["packets"] <= BLOCK_BYTES // 4
     assert not memory.is_ours(0)
     assert all(len(p.data) < BLOCK_BYTES for p in packets)
+
+
+# AF_XDP
+
+
+def ring_of(queue: Queue, fd: int) -> LiveRing:
+    """Read a queue."""
+    return LiveRing(queue.memory, fd, CHUNK_BYTES, 1, queue.received, queue.fill, OFFSETS)
+
+
+def test_frames_of_a_queue_come_as_they_were_written(silence: int) -> None:
+    """Bytes in order, times of now, more frames than there are chunks; each chunk goes back to the kernel."""
+    queue = Queue()
+    ring = ring_of(queue, silence)
+    written: list[bytes] = []
+    read: list[Packet] = []
+    for i in range(10):
+        frames = [ethernet(50 * i + j) for j in range(5)]
+        queue.write(frames)
+        written += frames
+        read += taken(ring, 3)
+        assert queue.n_free == queue.n_chunks
+    assert [p.data for p in read] == written
+    assert all(p.wire_len == len(p.data) for p in read)
+    assert all(abs(p.ts_ns - time.time_ns()) < 60 * SECOND for p in read)
+    assert [p.ts_ns for p in read] == sorted(p.ts_ns for p in read)
+
+
+def test_a_queue_stops_before_a_time_and_finds_flows(silence: int) -> None:
+    """What is read after the time belongs to what follows; flows are counted as of any ring."""
+    queue = Queue()
+    queue.write([ethernet(host=host) for host in (1, 2, 1)])
+    ring, engine = ring_of(queue, silence), Engine(max_flows=1024, model=None)
+    assert engine.consume_live(ring, 1, 0) == "until"
+    assert engine.counters()["packets"] == 0
+    assert engine.consume_live(ring) == "idle"
+    assert sorted(engine.snapshot()["packets_forward"].tolist()) == [1, 2]
+    assert ring.counters()["wire_bytes"] == engine.counters()["bytes"]
+
+
+def test_a_queue_of_nonsense_ends(silence: int) -> None:
+    """A frame outside the memory is left out, and its chunk goes back."""
+    queue = Queue()
+    wild = [(0, 2**32 - 1), (2**64 - 1, 60), (8 * CHUNK_BYTES - 10, 60), (8 * CHUNK_BYTES, 0), (4096, 60)]
+    for at, n_bytes in wild:
+        queue.describe(at, n_bytes)
+    ring = ring_of(queue, silence)
+    assert [len(p.data) for p in taken(ring)] == [0, 60]
+    assert (ring.counters()["malformed"], queue.n_free) == (3, 8)
+
+
+def test_queues_of_impossible_shape_are_refused(silence: int) -> None:
+    """Rings that are too short, places out of line, a number of chunks that is no power of two."""
+    queue = Queue()
+    for received, fill, offsets in (
+        (queue.received[:-8], queue.fill, OFFSETS),
+        (queue.received, queue.fill[:-8], OFFSETS),
+        (queue.received, queue.fill, (2, *OFFSETS[1:])),
+        (queue.received, queue.fill, (2**63, *OFFSETS[1:])),
+    ):
+        with pytest.raises(ValueError, match="do not hold 8 places"):
+            LiveRing(queue.memory, silence, CHUNK_BYTES, 1, received, fill, offsets)
+    with pytest.raises(ValueError, match="do not hold 7 places"):
+        LiveRing(queue.memory[:-CHUNK_BYTES], silence, CHUNK_BYTES, 1, queue.received, queue.fill, OFFSETS)

@@ -46,6 +46,10 @@ class FakeInterface:
         """Take no notice of what comes from now on."""
         self.stopped = True
 
+    def is_up(self) -> bool:
+        """It always is."""
+        return True
+
     def failure(self) -> str:
         """Why it is down."""
         return "went down"

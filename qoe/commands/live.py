@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from qoe.report.running import Running
 
 _MIB: Final = 1 << 20
-_DEFAULT_RING: Final = 64 * _MIB
 _HOME, _CLEAR_LINE, _CLEAR_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
 _ROWS_BESIDE: Final = 16  # of the table, besides subscribers
 _FEWEST_ROWS: Final = 5
@@ -46,9 +45,15 @@ def add(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--ring",
         type=_ring,
-        default=_DEFAULT_RING,
+        default=0,
         metavar="MIB",
-        help="memory of each shard for what waits to be read (default: 64)",
+        help="memory of each shard for what waits to be read (default: 64; of xdp 256)",
+    )
+    group.add_argument(
+        "--live-method",
+        choices=("packet", "xdp"),
+        default="packet",
+        help="packet: AF_PACKET; xdp: AF_XDP, which takes what comes in away from the host (default: packet)",
     )
 
 
@@ -73,16 +78,19 @@ def check(args: argparse.Namespace) -> None:
     """End with wrong usage unless there is either an interface or a capture."""
     if bool(args.live) == bool(args.captures):
         args.parser.error("give one or more captures, or --live with an interface")
-    given = (args.duration, args.shards, args.ring)
-    if not args.live and given != (math.inf, 1, _DEFAULT_RING):
-        args.parser.error("--duration, --shards and --ring are for --live")
+    given = (args.duration, args.shards, args.ring, args.live_method)
+    if not args.live and given != (math.inf, 1, 0, "packet"):
+        args.parser.error("--duration, --shards, --ring and --live-method are for --live")
 
 
 def interface(args: argparse.Namespace) -> Interface:
     """Open the interface."""
     from qoe.interface import Interface
 
-    return Interface(args.live, n_rings=args.shards, ring_bytes=args.ring)
+    opened = Interface(args.live, n_rings=args.shards, ring_bytes=args.ring, method=args.live_method)
+    if opened.notice:
+        common.say(f"warning: {opened.notice}")
+    return opened
 
 
 def announce(args: argparse.Namespace) -> None:
