@@ -39,6 +39,7 @@ class LiveFeed(Reading):
         super().__init__(interval_ns)
         self._shards, self._duration_s = shards, duration_s
         self._name = shards.interface.name
+        self._finishing = False
 
     @property
     def partial(self) -> bool:
@@ -88,7 +89,9 @@ class LiveFeed(Reading):
 
     def _finish(self) -> None:
         """End the reading, and keep what was read and what was wrong with it."""
+        self._finishing = True  # for a moment: what was read is not thrown away
         self._shards.stop()
+        self._finishing = False
         self.errors += self._shards.errors
         self.end_ns = max(self.end_ns, self._shards.now_ns)
         counters = self._shards.counters()
@@ -110,3 +113,7 @@ class LiveFeed(Reading):
                 error="; ".join(self.errors),
             )
         )
+
+    def _on_interrupt(self, *signal_and_frame: object) -> None:
+        if not self._finishing:
+            super()._on_interrupt(*signal_and_frame)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import json
 import os
+import pty
 import shutil
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -340,6 +345,43 @@ def test_links_without_ethernet(wire: Wire, kind: int) -> None:
         assert out == f"101 {packet}\n"
 
 
+# what is shown
+
+
+@NEEDS_WIRE
+def test_a_terminal_is_written_over(wire: Wire, tmp_path: Path) -> None:
+    """On a terminal the table comes in place and in its height; the report comes after it was cleared."""
+    path = tmp_path / "mix.pcap"
+    write_capture(mix(5_000, 500, seed=7), path)
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("4H", 20, 80, 0, 0))
+    command = [*QOE, "replay", "--live", "receiver", "--capacity", "50M", "--duration", "3"]
+    with subprocess.Popen(
+        wire.command(wire.receiver, command),
+        stdin=follower,
+        stdout=follower,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "TERM": "xterm"},
+    ) as process:
+        os.close(follower)
+        assert process.stderr is not None
+        process.stderr.readline()
+        wire.replay(str(path), "--pps=5000")
+        shown = b""
+        with suppress(OSError):  # EIO: all have left
+            while data := os.read(leader, 65536):
+                shown += data
+    os.close(leader)
+    screens = shown.decode().split("\x1b[H")[1:]
+    *tables, report = screens
+    assert process.returncode == 0
+    assert len(tables) >= 2
+    assert all(table.count("\n") <= 19 for table in tables)
+    assert "Cell capture, downlink: " in tables[-1] or tables[-1].count("\n") == 19
+    assert "receiver: 5,000 packets" in report
+    assert "Subscriber" in report
+
+
 # ways to end
 
 
@@ -360,6 +402,17 @@ def test_a_signal_or_the_time_ends_with_the_report(
     assert "PARTIAL" not in report
     assert tables.count("receiver, ") >= 2
     assert "1 live flow; 20 packets, 0 dropped" in tables
+
+
+@NEEDS_WIRE
+def test_an_impatient_user_gets_the_report_all_the_same(wire: Wire, live: Start, tmp_path: Path) -> None:
+    """Ctrl-C twice in a row."""
+    program = live("--json", "--shards", "2")
+    wire.replay(capture(tmp_path, frames()), "--topspeed")
+    program.process.send_signal(signal.SIGINT)
+    time.sleep(0.02)
+    code, out = program.end()
+    assert (code, json.loads(out)["packets"]) == (0, 20)
 
 
 @NEEDS_WIRE

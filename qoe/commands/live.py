@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _MIB: Final = 1 << 20
 _HOME, _CLEAR_LINE, _CLEAR_BELOW = "\x1b[H", "\x1b[K", "\x1b[J"
+_CUT_LINES, _WRAP_LINES = "\x1b[?7l", "\x1b[?7h"
 _ROWS_BESIDE: Final = 16  # of the table, besides subscribers
 _FEWEST_ROWS: Final = 5
 
@@ -109,7 +111,7 @@ def screen(args: argparse.Namespace) -> Iterator[Callable[[Running], None] | Non
     from qoe.report import running, tables
 
     before: Running | None = None
-    to_terminal = sys.stdout is not None and sys.stdout.isatty()
+    to_terminal = sys.stdout is not None and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
     line_only = args.json and sys.stderr is not None and sys.stderr.isatty()
 
     def show(now: Running) -> None:
@@ -121,10 +123,10 @@ def screen(args: argparse.Namespace) -> Iterator[Callable[[Running], None] | Non
         if line_only:
             print(f"\r{_CLEAR_LINE}{head}", end="", file=sys.stderr, flush=True)
         elif not args.json:
-            room = max(shutil.get_terminal_size().lines - _ROWS_BESIDE, _FEWEST_ROWS)
-            rows = room if to_terminal else running.MAX_ROWS
+            n_lines = shutil.get_terminal_size().lines
+            rows = max(n_lines - _ROWS_BESIDE, _FEWEST_ROWS) if to_terminal else running.MAX_ROWS
             table = running.render(head, now, tables.bold_for(sys.stdout), rows)
-            common.write_text(_in_place(table) if to_terminal else f"{table}\n")
+            common.write_text(_in_place(table, n_lines) if to_terminal else f"{table}\n")
 
     try:
         yield show if line_only or not args.json else None
@@ -135,6 +137,7 @@ def screen(args: argparse.Namespace) -> Iterator[Callable[[Running], None] | Non
             common.write_text(f"{_HOME}{_CLEAR_BELOW}")
 
 
-def _in_place(table: str) -> str:
-    """Write over what was there without a flicker."""
-    return _HOME + table.replace("\n", f"{_CLEAR_LINE}\n") + _CLEAR_BELOW
+def _in_place(table: str, n_lines: int) -> str:
+    """Write over what was there without a flicker, and never so much that the terminal scrolls."""
+    lines = [f"{line}{_CLEAR_LINE}\n" for line in table.splitlines()[: n_lines - 1]]
+    return "".join((_CUT_LINES, _HOME, *lines, _CLEAR_BELOW, _WRAP_LINES))
