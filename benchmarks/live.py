@@ -1,7 +1,7 @@
 """`qoe replay --live` on a veth pair that tcpreplay sends into: what came, what was dropped, what it cost.
 
 The pair lies between two namespaces that vanish with this process. Totals are compared with those of the
-file, as often as it was sent. Cost is CPU of the whole process, start-up and report included; beside it stands
+file, as often as it was sent. Cost is CPU of the whole process, from start to report; beside it stands
 tcpdump, which reads the same traffic through the same kind of ring and looks at nothing. What the kernel
 spends to copy frames into a ring is spent by the sender's core and in neither figure.
 """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import fcntl
 import json
 import os
@@ -14,26 +13,22 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from captures import Packet, pcap
+from captures import Packet
+from programs import MACS, QOE, T0, Program, Start, capture, flows_of, frames, refused
 from wire import SECOND, udp
 
 from qoe.tools.synth import mix, write_capture
 from qoe.tools.veth import Wire, missing
 
-T0 = 1_700_000_000 * SECOND
-MACS = bytes.fromhex("020000000001020000000002")
-QOE = [sys.executable, "-P", "-m", "qoe"]
 EXAMPLE = Path(__file__).parent.parent / "examples" / "python_host.py"
 NEEDS_WIRE = pytest.mark.skipif(bool(missing()), reason=missing())
 NEEDS_TUN = pytest.mark.skipif(not os.path.exists("/dev/net/tun"), reason="no /dev/net/tun here")
-DEADLINE_S = 60
-COUNTS = ("packets", "packets_reverse", "bytes", "bytes_reverse")
 
 
 @pytest.fixture
@@ -41,36 +36,6 @@ def wire() -> Iterator[Wire]:
     """Two namespaces of our own."""
     with Wire() as laid:
         yield laid
-
-
-class Program:
-    """A command that runs beside the test."""
-
-    def __init__(self, command: list[str], folder: Path) -> None:
-        self.errors = folder / "stderr"
-        with self.errors.open("wb") as sink:
-            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=sink)
-
-    def wait_for(self, words: str) -> None:
-        """Wait until it says something."""
-        deadline_s = time.monotonic() + DEADLINE_S
-        while words not in self.said() and time.monotonic() < deadline_s and self.process.poll() is None:
-            time.sleep(0.02)
-        assert words in self.said()
-
-    def said(self) -> str:
-        """What it wrote to stderr so far."""
-        return self.errors.read_text()
-
-    def end(self, number: int | None = signal.SIGINT) -> tuple[int, str]:
-        """End it, by a signal if one is given: exit code and what it printed."""
-        if number is not None:
-            self.process.send_signal(number)
-        out, _ = self.process.communicate(timeout=DEADLINE_S)
-        return self.process.returncode, out.decode()
-
-
-Start = Callable[..., Program]
 
 
 @pytest.fixture
@@ -98,30 +63,6 @@ def live(start: Start) -> Start:
         return start("-m", "qoe", "replay", "--live", interface, "--model", "none", *options)
 
     return begin
-
-
-def frames(n: int = 20) -> list[Packet]:
-    """Ethernet frames of one flow."""
-    data = MACS + b"\x08\x00" + udp("10.0.0.1", 1000, "192.0.2.1", 2000)
-    return [Packet(T0 + i * 1_000_000, data, len(data)) for i in range(n)]
-
-
-def capture(folder: Path, packets: list[Packet]) -> str:
-    """Write them down."""
-    path = folder / "sent.pcap"
-    path.write_bytes(pcap(packets))
-    return str(path)
-
-
-def flows_of(path: Path) -> dict[tuple[str, ...], list[int]]:
-    """Counts of each flow in a CSV, by what it is."""
-    with path.open() as source:
-        names = ("src", "dst", "src_port", "dst_port", "protocol", "vlan_id")
-        rows = [
-            (tuple(row[n] for n in names), [int(row[n]) for n in COUNTS]) for row in csv.DictReader(source)
-        ]
-    assert len(dict(rows)) == len(rows)
-    return dict(rows)
 
 
 # counts
@@ -201,114 +142,6 @@ with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
     datagram = 14 + 20 + 8 + 1  # each is answered: nobody listens
     answer = 14 + 20 + 8 + 20 + 8 + 1
     assert (found["packets"], found["bytes"]) == (20, 10 * (datagram + answer))
-
-
-# AF_XDP
-
-
-@pytest.fixture
-def xdp(tmp_path: Path) -> Iterator[tuple[Wire, Callable[..., Program]]]:
-    """A wire of frames short enough, and what reads it by AF_XDP."""
-    programs = []
-    with Wire(mtu=1600) as laid:
-
-        def begin(*options: str) -> Program:
-            command = [
-                *QOE,
-                "replay",
-                "--live",
-                "receiver",
-                "--live-method",
-                "xdp",
-                "--model",
-                "none",
-                *options,
-            ]
-            programs.append(Program(laid.command(laid.receiver, command), tmp_path))
-            programs[-1].wait_for("reading")
-            if "AF_PACKET reads it" in programs[-1].said():
-                pytest.skip(f"no AF_XDP here: {programs[-1].said()}")
-            return programs[-1]
-
-        yield laid, begin
-        for program in programs:
-            program.process.kill()
-            program.process.communicate()
-
-
-@NEEDS_WIRE
-def test_xdp_finds_what_the_file_has(xdp: tuple[Wire, Start], tmp_path: Path) -> None:
-    """Packets and each flow's counts are those of the file, tags included; then the program is gone."""
-    wire, start = xdp
-    path = tmp_path / "mix.pcap"
-    write_capture(mix(100_000, 5_000, seed=8), path)
-    program = start("--json", "--out", str(tmp_path / "live"))
-    assert "xdp" in wire.run(wire.receiver, ["ip", "-d", "link", "show", "receiver"])
-    wire.replay(str(path), "--pps=50000", "--preload-pcap")
-    code, out = program.end()
-    found = json.loads(out)
-    subprocess.run([*QOE, "flows", path, "-o", tmp_path / "file.csv", "--model", "none"], check=True)
-    assert (code, found["warnings"], found["counters"]["kernel_dropped"]) == (0, [], 0)
-    assert (found["packets"], found["counters"]["kernel_received"]) == (100_000, 100_000)
-    assert flows_of(tmp_path / "live" / "flows.csv") == flows_of(tmp_path / "file.csv")
-    assert "xdp" not in wire.run(wire.receiver, ["ip", "-d", "link", "show", "receiver"])
-
-
-@NEEDS_WIRE
-def test_xdp_counts_drops(xdp: tuple[Wire, Start], tmp_path: Path) -> None:
-    """What found no free chunk is in the kernel's count, and all else is read."""
-    wire, start = xdp
-    path = tmp_path / "mix.pcap"
-    write_capture(mix(5_000, 500, seed=8), path)
-    program = start("--json", "--ring", "1")
-    program.process.send_signal(signal.SIGSTOP)
-    wire.replay(str(path), "--topspeed")
-    program.process.send_signal(signal.SIGCONT)
-    found = json.loads(program.end()[1])
-    dropped = found["counters"]["kernel_dropped"]
-    assert dropped > 0
-    assert found["packets"] + dropped == found["counters"]["kernel_received"] == 5_000
-
-
-@NEEDS_WIRE
-@pytest.mark.parametrize("how", [("set", "receiver", "down"), ("del", "receiver")])
-def test_xdp_ends_with_its_interface(xdp: tuple[Wire, Start], tmp_path: Path, how: tuple[str, ...]) -> None:
-    """The report of what came before, one line that says what happened, exit code 1."""
-    wire, start = xdp
-    program = start("--json")
-    wire.replay(capture(tmp_path, frames()), "--topspeed")
-    wire.run(wire.receiver, ["ip", "link", *how])
-    code, out = program.end(None)
-    assert (code, json.loads(out)["packets"]) == (1, 20)
-    assert program.said().splitlines()[1:] == [
-        f"qoe: receiver: {'went down' if 'down' in how else 'was removed'}"
-    ]
-
-
-@NEEDS_WIRE
-@pytest.mark.parametrize(
-    ("interface", "options", "rights", "why"),
-    [
-        ("receiver", [], [], "its MTU of 9,000"),
-        ("lo", [], [], "loopback"),
-        ("receiver", ["--shards", "3"], [], "each of its receive queues needs a shard: give 1"),
-        ("receiver", [], ["setpriv", "--bounding-set=-bpf,-net_admin,-sys_admin"], "not permitted"),
-    ],
-)
-def test_where_xdp_cannot_be_packets_are_read_all_the_same(
-    wire: Wire, interface: str, options: list[str], rights: list[str], why: str
-) -> None:
-    """One line says why; the rest is as ever."""
-    if rights:
-        wire.run(wire.receiver, ["ip", "link", "set", "receiver", "mtu", "1500"])
-    command = [*rights, *QOE, "replay", "--live", interface, "--live-method", "xdp", "--duration", "0.3"]
-    done = subprocess.run(
-        wire.command(wire.receiver, [*command, *options]), capture_output=True, text=True, check=False
-    )
-    notice, reading = done.stderr.splitlines()
-    assert (done.returncode, reading) == (0, f"qoe: {interface}: reading, for 0.3 s")
-    assert notice.startswith(f"qoe: warning: {interface}: AF_PACKET reads it, AF_XDP cannot: ")
-    assert why in notice
 
 
 # links
@@ -451,13 +284,6 @@ def test_drops_are_counted_and_told(wire: Wire, live: Start, tmp_path: Path) -> 
 
 
 # what cannot be read
-
-
-def refused(*command: str) -> str:
-    """The one line of a command that fails with exit code 1 and prints nothing."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
-    return done.stderr
 
 
 def test_without_the_right_it_says_so_in_one_line() -> None:
