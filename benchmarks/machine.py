@@ -7,9 +7,14 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from qoe.errors import QoeError
 from qoe_native.engine import build_info
 
 _PACKAGES = ("qoe", "numpy", "scipy", "numba", "pyarrow", "msgspec", "scikit-learn")
+
+
+class UnavailableError(QoeError):
+    """What a benchmark needs is not here."""
 
 
 def describe_machine() -> dict[str, object]:

@@ -1,5 +1,7 @@
 """Captures as sources of packets: files, pipes and standard input, plain or compressed, one after another.
 
+A network interface is a source too: `Interface`, of `qoe.interface`.
+
 A file is read with ``readinto`` into the reader's one reusable window, not mapped: on 2.5 million packets
 of 84 bytes both cost 24 ns a packet, parsing included, and reading keeps memory flat, serves pipes by the
 same path, and lets a file that shrinks meanwhile end early where a mapping would kill the process.
@@ -24,8 +26,11 @@ from typing import Final, NamedTuple, Protocol, Self, TypeAlias
 import numpy as np
 
 from qoe.errors import CaptureError
+from qoe.interface import Interface
 from qoe.schema import PACKET_DTYPE, Burst
 from qoe_native.engine import CaptureReader
+
+__all__ = ["LINK_NAMES", "STDIN", "Interface", "Source", "expand", "link_name", "open_captures", "read"]
 
 STDIN: Final = "-"
 _CHUNK_BYTES: Final = 1 << 16

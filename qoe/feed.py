@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -26,19 +27,13 @@ _LATE_NS: Final = int(datetime(2100, 1, 1, tzinfo=UTC).timestamp()) * 10**9
 _UNKNOWN_LINK: Final = STATUS_NAMES.index("unknown_link_type")
 
 
-class Feed:
-    """Reads captures into an engine.
+class Reading(ABC):
+    """What `Feed` and `qoe.live.LiveFeed` have in common: packets going into engines, interval by interval.
 
     Parameters
     ----------
-    paths : sequence of str
-        As `qoe.capture.expand` gives them.
-    engine : Engine
-        Takes the packets.
-    interval_ns : int, optional
-        Hand control back at the end of every interval of capture time that holds a packet; 0: never.
-    progress : callable, optional
-        Called with every window that was read.
+    interval_ns : int
+        Length of an interval.
 
     Attributes
     ----------
@@ -54,17 +49,16 @@ class Feed:
         The interval that holds the latest packets; `end_ns` does not belong to it.
     """
 
-    def __init__(
-        self, paths: Sequence[str], engine: Engine, interval_ns: int = 0, progress: Progress | None = None
-    ) -> None:
+    _signals: tuple[signal.Signals, ...] = (signal.SIGINT,)
+
+    def __init__(self, interval_ns: int) -> None:
         self.captures: list[CaptureSummary] = []
         self.errors: list[str] = []
         self.warnings: list[str] = []
         self.interrupted = False
         self.first_ns: int | None = None
         self.start_ns = self.end_ns = 0
-        self._paths, self._engine, self._interval_ns = paths, engine, interval_ns
-        self._progress = progress
+        self._interval_ns = interval_ns
         self._waiting = False
 
     @property
@@ -72,8 +66,9 @@ class Feed:
         """Whether something was not read: a capture or its end, or all after an interruption."""
         return bool(self.errors) or self.interrupted
 
+    @abstractmethod
     def events(self) -> Generator[Event, None, None]:
-        """Read all captures.
+        """Read everything.
 
         Yields
         ------
@@ -81,6 +76,50 @@ class Feed:
             ``"export"``: many ended flows wait in the engine; ``"interval"``: the interval from `start_ns`
             to `end_ns` is over. The last interval ends with the iterator.
         """
+
+    @contextmanager
+    def catching_interrupts(self) -> Iterator[None]:
+        """End the reading in good order at Ctrl-C; a second one raises KeyboardInterrupt at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self._on_interrupt) for number in self._signals}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _on_interrupt(self, *_: object) -> None:
+        if self._waiting or self.interrupted:
+            raise KeyboardInterrupt
+        self.interrupted = True
+
+
+class Feed(Reading):
+    """Reads captures into an engine.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        As `qoe.capture.expand` gives them.
+    engine : Engine
+        Takes the packets.
+    interval_ns : int, optional
+        Hand control back at the end of every interval of capture time that holds a packet; 0: never.
+    progress : callable, optional
+        Called with every window that was read.
+    """
+
+    def __init__(
+        self, paths: Sequence[str], engine: Engine, interval_ns: int = 0, progress: Progress | None = None
+    ) -> None:
+        super().__init__(interval_ns)
+        self._paths, self._engine = paths, engine
+        self._progress = progress
+
+    def events(self) -> Generator[Event, None, None]:
+        """Read all captures; see `Reading.events`."""
         try:
             for path in self._paths:
                 yield from self._open(path)
@@ -198,23 +237,6 @@ class Feed:
             self.warnings.append("packets lie after the year 2100: was the recorder's clock set?")
         if self.interrupted:
             self.warnings.append("interrupted: what was read until then is counted")
-
-    @contextmanager
-    def catching_interrupts(self) -> Iterator[None]:
-        """End the reading in good order at Ctrl-C; a second one raises KeyboardInterrupt at once."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = signal.signal(signal.SIGINT, self._on_interrupt)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
-
-    def _on_interrupt(self, *_: object) -> None:
-        if self._waiting or self.interrupted:
-            raise KeyboardInterrupt
-        self.interrupted = True
 
 
 def _is_unknown(link_type: int) -> bool:

@@ -15,9 +15,10 @@ from qoe.schema import CHUNK_DTYPE, DECISION_DTYPE, FLOW_DTYPE, VERDICT_DTYPE, B
 from qoe_native import engine as _native
 
 if TYPE_CHECKING:
-    from qoe_native.engine import CaptureReader
+    from qoe_native.engine import CaptureReader, LiveRing
 
 Status = Literal["more", "until", "export", "end", "error"]
+LiveStatus = Literal["idle", "busy", "until", "export", "down"]
 
 IDLE_TIMEOUT_S: Final = 120.0
 ACTIVE_TIMEOUT_S: Final = 1800.0
@@ -186,6 +187,27 @@ class Engine:
             it stands).
         """
         return self._engine.consume(reader, until_ns)
+
+    def consume_live(self, ring: LiveRing, until_ns: int = 0, wait_ms: int = 100) -> LiveStatus:
+        """Take packets where the kernel put them, without the GIL, for as long as `wait_ms`.
+
+        Parameters
+        ----------
+        ring : LiveRing
+            Of `qoe.capture.Interface.rings`.
+        until_ns : int, optional
+            Stop before the first packet at or after this time; 0 for no limit.
+        wait_ms : int, optional
+            Come back after so many milliseconds at the latest.
+
+        Returns
+        -------
+        str
+            Why it stopped: ``idle`` (no more is there), ``busy`` (there is), ``until``, ``export`` (many
+            ended flows or decisions wait: fetch them) or ``down`` (the interface is, and all that came was
+            taken).
+        """
+        return self._engine.consume_live(ring, until_ns, wait_ms)
 
     def snapshot(self, since_ns: int = 0) -> RecordArray:
         """Live flows with a packet at or after `since_ns`, as FLOW_DTYPE records."""

@@ -11,19 +11,25 @@ from typing import Final, TypeAlias
 import numpy as np
 
 from qoe.allocate import Busiest, allocate
-from qoe.capture import expand
+from qoe.capture import Interface, expand
 from qoe.cells import CellLoad, SubscriberTable, bearers, carried_bps
 from qoe.config import CellsConfig, load_cells
 from qoe.errors import CaptureError, ConfigError
 from qoe.experience import EXPERIENCE_DTYPE, Tracker, by_subscriber
-from qoe.feed import Feed, Progress
+from qoe.feed import Feed, Progress, Reading
 from qoe.flows import Engine
+from qoe.live import LiveFeed
 from qoe.report.result import ReplayResult
+from qoe.report.running import Running
+from qoe.running import running
 from qoe.schema import RecordArray
+from qoe.shards import Shards
 from qoe.tally import Tally, Timeline
 
 OnFlows: TypeAlias = Callable[[RecordArray], None]
 """Called with flows (FLOW_DTYPE) as they end."""
+OnRunning: TypeAlias = Callable[[Running], None]
+"""Called with what is going on, at the end of every step."""
 
 DEFAULT_HORIZON_S: Final = 10.0
 _FLUSHED_AT_ONCE: Final = 65_536
@@ -89,20 +95,24 @@ class Replay:
 
     Parameters
     ----------
-    paths : sequence of str
-        As `qoe.capture.expand` gives them.
+    paths : sequence of str, or Interface
+        As `qoe.capture.expand` gives them; or an interface, to be read in steps of the host's clock.
     cells, capacity_bps, interval_s, model
         See `replay`.
     max_flows : int, optional
-        Live flows at once; 0: the default of `Engine`.
+        Live flows at once, of each ring of an interface; 0: the default of `Engine`.
+    duration_s : float, optional
+        Read an interface for so long; by default until Ctrl-C.
     on_flows : callable, optional
         Takes flows as they end.
+    on_running : callable, optional
+        Takes what is going on, at the end of each step of an interface.
     progress : callable, optional
         See `qoe.feed.Feed`.
 
     Attributes
     ----------
-    feed : Feed
+    feed : Feed or LiveFeed
         What was read, and what could not be.
     notes : list of str
         What else is worth a warning.
@@ -110,14 +120,16 @@ class Replay:
 
     def __init__(
         self,
-        paths: Sequence[str],
+        paths: Sequence[str] | Interface,
         *,
         cells: CellsConfig | str | Path | None = None,
         capacity_bps: float | tuple[float, float] | None = None,
         interval_s: float = 1.0,
         model: str | Path | None = "default",
         max_flows: int = 0,
+        duration_s: float = math.inf,
         on_flows: OnFlows | None = None,
+        on_running: OnRunning | None = None,
         progress: Progress | None = None,
     ) -> None:
         config = load_cells(cells) if isinstance(cells, str | Path) else cells
@@ -125,14 +137,20 @@ class Replay:
         step_ns = _step_ns(interval_s)
         self._horizon_s = max(config.horizon_s if config else DEFAULT_HORIZON_S, step_ns / 1e9)
         self._class_weights = config.class_weights if config else None
-        self._engine = Engine(max_flows=max_flows, model=model)
-        self.feed = Feed(paths, self._engine, step_ns, progress)
+        self._engine: Engine | Shards
+        self.feed: Reading
+        if isinstance(paths, Interface):
+            self._engine = Shards(paths, lambda: Engine(max_flows=max_flows, model=model))
+            self.feed = LiveFeed(self._engine, step_ns, duration_s)
+        else:
+            self._engine = Engine(max_flows=max_flows, model=model)
+            self.feed = Feed(paths, self._engine, step_ns, progress)
         self.notes: list[str] = []
         if interval_s < 1 / _STEPS_MOST:
             self.notes.append(
                 f"an interval of {interval_s:g} s is too short to judge: the timeline has tenths"
             )
-        self._on_flows = on_flows
+        self._on_flows, self._on_running = on_flows, on_running
         self._tally, self._timeline, self._busiest = Tally(), Timeline(interval_s), Busiest()
         self._most_bits = np.zeros((len(self._table.cell_names), 2))  # of a horizon, as `_busiest` has it
         self._load = CellLoad(self._table)
@@ -198,6 +216,11 @@ class Replay:
         rows = by_subscriber(experience, self._class_weights)
         self._tally.add_mos(rows)
         self._timeline.add(end_s, step_s, rows, self._last_load)
+        if self._on_running and isinstance(self._engine, Shards):
+            since_s = end_s - (self.feed.first_ns or end_ns) / 1e9
+            self._on_running(
+                running(end_s, since_s, self._engine, experience, rows, self._last_load, self._table)
+            )
 
     def _compare(self, end_s: float, horizon_s: float, experience: RecordArray) -> None:
         """Keep the horizon if some cell carried more in it than ever; else its bearers are not needed."""

@@ -24,6 +24,13 @@ STATUS_NAMES = (
 )
 
 
+cdef inline bint host_is_wanted(const qoe_engine *e) noexcept nogil:
+    # whether ended flows or traced decisions should be fetched; a burst ends fewer flows than the spare half that stays
+    if e.table.n_ended >= min(EXPORT_AT, (e.table.n_records - e.table.max_flows) // 2):
+        return True
+    return e.config.options & QOE_TRACE_FEATURES and e.decision_head - e.decision_tail > e.config.max_decisions // 2
+
+
 cdef class Engine:
     cdef qoe_engine *engine
     cdef bint busy                 # a thread is inside without the GIL
@@ -123,9 +130,6 @@ cdef class Engine:
             qoe_packet burst[64]
             uint32_t n
             int status
-            bint tracing = self.engine.config.options & QOE_TRACE_FEATURES
-            # a burst ends fewer flows than the spare half that stays
-            uint32_t export_at = min(EXPORT_AT, (self.engine.table.n_records - self.engine.table.max_flows) // 2)
         self.enter()
         with nogil:
             while True:
@@ -133,12 +137,7 @@ cdef class Engine:
                 status = reader.state.status
                 if n:
                     take_burst(self.engine, burst, n, NULL)
-                if status != CAPTURE_READY:
-                    break
-                if self.engine.table.n_ended >= export_at:
-                    break
-                if tracing and self.engine.decision_head - self.engine.decision_tail \
-                        > self.engine.config.max_decisions // 2:
+                if status != CAPTURE_READY or host_is_wanted(self.engine):
                     break
         self.busy = False
         if status == CAPTURE_READY:
@@ -148,6 +147,15 @@ cdef class Engine:
         if status == CAPTURE_UNTIL:
             return "until"
         return "end" if status == CAPTURE_END else "error"
+
+    def consume_live(self, LiveRing ring not None, uint64_t until_ns=0, uint32_t wait_ms=100):
+        ring.check()
+        self.enter()
+        ring.busy = True
+        with nogil:
+            consume_ring(self.engine, &ring.state, ring.fd, until_ns, wait_ms)
+        ring.busy = self.busy = False
+        return ring.status
 
     def snapshot(self, unsigned char[::1] out, uint64_t since_ns, uint64_t cursor):
         cdef int n = 0

@@ -59,6 +59,10 @@ class Engine:
         self, reader: CaptureReader, until_ns: int = 0
     ) -> Literal["more", "until", "export", "end", "error"]:
         """Take packets out of a reader's window until it is used up, or the host has something to do."""
+    def consume_live(
+        self, ring: LiveRing, until_ns: int = 0, wait_ms: int = 100
+    ) -> Literal["idle", "busy", "until", "export", "down"]:
+        """Take packets out of a ring for up to `wait_ms`, or until the host has something to do."""
     def snapshot(self, out: NDArray[Any], since_ns: int, cursor: int) -> tuple[int, int]:
         """Fill `out` with live flows from `cursor` on; returns how many, and the next cursor."""
     def export(self, out: NDArray[Any]) -> int:
@@ -118,6 +122,30 @@ class CaptureReader:
         """What was read and passed over, by name."""
     def warnings(self) -> list[str]:
         """What the capture leaves to be desired, a line each."""
+
+@final
+class LiveRing:
+    """Packets out of a ring that a socket shares with the kernel; see `qoe.interface`."""
+
+    def __new__(
+        cls,
+        memory: NDArray[Any],
+        fd: int,
+        block_bytes: int,
+        link_type: int,
+        received: NDArray[Any] | None = None,
+        fill: NDArray[Any] | None = None,
+        offsets: tuple[int, ...] = (),
+    ) -> LiveRing: ...
+    @property
+    def status(self) -> str:
+        """Why the last call stopped: ready, idle, busy, until, export or down."""
+    def close(self) -> None:
+        """Let go of the memory; reading on is an error."""
+    def next_burst(self, max_packets: int = 256, wait_ms: int = 100) -> tuple[bytearray, bytearray]:
+        """Copy the next packets out of the ring: their bytes, and PACKET_DTYPE records."""
+    def counters(self) -> dict[str, int]:
+        """What was read so far, by name."""
 
 def format_addresses(flows: NDArray[Any], source: bool) -> tuple[bytes, bytes]:
     """Text addresses of packed ``struct qoe_flow`` records: all texts, and int32 offsets."""

@@ -23,7 +23,10 @@ from documents import (
 
 from qoe.schema import FLOW_DTYPE
 
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/embedding.md", "docs/life-of-a-packet.md")
+DOCUMENTS = (
+    *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/embedding.md", "docs/life-of-a-packet.md"),
+    *("docs/live.md", "docs/performance.md"),
+)
 INSTALL = "python3 -m venv .venv && . .venv/bin/activate && pip install "
 MAX_PICTURE_BYTES = 200_000
 

@@ -15,7 +15,7 @@ from qoe.errors import QoeError
 
 if TYPE_CHECKING:
     from qoe.capture import Source
-    from qoe.feed import Feed
+    from qoe.feed import Reading
 
 _REFRESH_S: Final = 0.2
 
@@ -27,11 +27,11 @@ def say(message: str) -> None:
         print(f"qoe: {line}", file=sys.stderr, flush=True)
 
 
-def add_captures(parser: argparse.ArgumentParser) -> None:
+def add_captures(parser: argparse.ArgumentParser, nargs: str = "+") -> None:
     """Add the captures to read and what every command that reads them offers."""
     parser.add_argument(
         "captures",
-        nargs="+",
+        nargs=nargs,
         metavar="CAPTURE",
         help="pcap or pcapng, plain or compressed (gzip, zstd, bzip2, xz); a glob pattern; - for stdin",
     )
@@ -122,7 +122,7 @@ def refuse_overwriting(output: Path, captures: Iterable[str]) -> None:
             raise QoeError(f"{output}: is one of the captures; name another file to write")
 
 
-def tell(feed: Feed) -> int:
+def tell(feed: Reading) -> int:
     """Say what could not be read, or was odd; give the exit code."""
     for line in feed.warnings:
         say(f"warning: {line}")

@@ -11,11 +11,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from qoe.commands import common
+from qoe.commands import common, live
 from qoe.errors import ConfigError, QoeError
 
 if TYPE_CHECKING:
-    from qoe.replay import OnFlows
+    from qoe.interface import Interface
+    from qoe.replay import OnFlows, Replay
     from qoe.report.result import ReplayResult
 
 _EXAMPLES: Final = """\
@@ -25,6 +26,8 @@ examples:
   qoe replay busy.pcapng --capacity 100M/20M           downlink and uplink
   qoe replay 'day/*.pcap.gz' --cells cells.toml --html day.html
   qoe replay busy.pcapng --cells cells.toml --json | jq '.cells[].gap_ratio'
+  sudo qoe replay --live eth0 --cells cells.toml       what goes on now, every second; Ctrl-C: the report
+  sudo qoe replay --live eth0 --duration 60 --json     a minute of it
 
 A cells file names cells, their capacities, subscribers and tiers: see examples/busy-cell.toml. Without one
 the whole capture is one cell and the subscribers are its private or lesser-served ends.
@@ -43,7 +46,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    common.add_captures(parser)
+    common.add_captures(parser, nargs="*")
     cell = parser.add_mutually_exclusive_group()
     cell.add_argument("--cells", type=Path, metavar="FILE", help="cells, subscribers and tiers (TOML)")
     cell.add_argument(
@@ -57,7 +60,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         type=common.positive_seconds,
         default=1.0,
         metavar="S",
-        help="one point of the timeline every S seconds of capture time, 0.1 or more (default: 1)",
+        help="one point of the timeline (live: also one table) every S seconds of capture time, 0.1 or more"
+        " (default: 1)",
     )
     parser.add_argument("--json", action="store_true", help="write one JSON object, not a table")
     parser.add_argument("--html", type=Path, metavar="FILE", help="also write one page with pictures")
@@ -67,6 +71,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         metavar="DIR",
         help="also write result.json, report.html, weights.csv and flows.csv into DIR",
     )
+    live.add(parser)
     parser.set_defaults(run=run, parser=parser)
 
 
@@ -83,27 +88,15 @@ def _capacity(value: str) -> tuple[float, float]:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; gives the exit code."""
-    from qoe.capture import expand
-    from qoe.replay import Replay
-
-    captures = expand(args.captures)
-    for output in _outputs(args):
-        common.refuse_overwriting(output, captures)
-    if args.html:
-        common.require_folder(args.html)
+    live.check(args)
     with ExitStack() as stack:
-        progress = stack.enter_context(common.progress())
-        replay = Replay(
-            captures,
-            cells=args.cells,
-            capacity_bps=args.capacity,
-            interval_s=args.interval,
-            model=common.model_of(args),
-            max_flows=args.max_flows,
-            on_flows=_flows_writer(args.out, stack) if args.out else None,
-            progress=progress,
-        )
+        source = stack.enter_context(live.interface(args)) if args.live else _captures(args)
+        if args.html:
+            common.require_folder(args.html)
+        replay = _replay(args, source, stack)
         with replay.feed.catching_interrupts():
+            if args.live:
+                live.announce(args)
             result = replay.run()
     code = common.tell(replay.feed)
     for line in replay.notes:
@@ -111,6 +104,33 @@ def run(args: argparse.Namespace) -> int:
     if result.captures:
         _write(args, result)
     return code
+
+
+def _captures(args: argparse.Namespace) -> list[str]:
+    """Give the captures to read, none of which will be written over."""
+    from qoe.capture import expand
+
+    captures = expand(args.captures)
+    for output in _outputs(args):
+        common.refuse_overwriting(output, captures)
+    return captures
+
+
+def _replay(args: argparse.Namespace, source: list[str] | Interface, stack: ExitStack) -> Replay:
+    from qoe.replay import Replay
+
+    return Replay(
+        source,
+        cells=args.cells,
+        capacity_bps=args.capacity,
+        interval_s=args.interval,
+        model=common.model_of(args),
+        max_flows=args.max_flows,
+        duration_s=args.duration,
+        on_flows=_flows_writer(args.out, stack) if args.out else None,
+        on_running=stack.enter_context(live.screen(args)) if args.live else None,
+        progress=stack.enter_context(common.progress()),
+    )
 
 
 def _outputs(args: argparse.Namespace) -> list[Path]:
