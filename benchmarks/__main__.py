@@ -17,6 +17,7 @@ NAMES = {
     "optimise": "cells through the fast path, beside SciPy's solvers",
     "mos": "MOS of many flows at once, beside one at a time",
     "agreement": "packets, bytes and flows of a labelled collection, beside other tools' counts",
+    "twin": "every field of every record of a labelled collection, beside a slow, obvious twin",
     "accuracy": "the classifier under cross-validation that leaves out applications and sources",
 }
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import struct
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -28,8 +28,18 @@ def read_frames(path: Path) -> list[Frame]:
     """All frames of a file, up to where it ends or stops making sense."""
     content = path.read_bytes()
     if content.startswith(GZIP_MAGIC):
-        content = gzip.decompress(content)
+        content = gunzip(content)
     return list(frames(content))
+
+
+def gunzip(content: bytes) -> bytes:
+    """All members of a gzip file, as far as they go."""
+    out = b""
+    while content:
+        member = zlib.decompressobj(wbits=31)
+        out += member.decompress(content)
+        content = member.unused_data
+    return out
 
 
 def frames(content: bytes) -> Iterator[Frame]:

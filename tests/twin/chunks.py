@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from .grouping import Seen
 from .headers import TCP
-from .moments import Value, deviation, mean
+from .moments import Fields, deviation, mean
 from .packet import Packet
 from .rules import CHUNK_MIN_BYTES, SECOND, TCP_REQUEST_BYTES, UDP_REQUEST_BYTES
 from .tcp import ACK, SYN
@@ -79,7 +79,7 @@ def find_chunks(first: Packet, seen: Sequence[Seen], ended: bool) -> list[Chunk]
     return [chunk for chunk in complete if chunk.n_bytes >= CHUNK_MIN_BYTES]
 
 
-def chunk_fields(chunks: Sequence[Chunk]) -> dict[str, Value]:
+def chunk_fields(chunks: Sequence[Chunk]) -> Fields:
     """The chunk fields of a record."""
     sizes = [chunk.n_bytes for chunk in chunks]
     span_ns = max(chunks[-1].request_ns - chunks[0].request_ns, 0) if chunks else 0

@@ -14,12 +14,13 @@ from .capfile import Frame
 from .chunks import Chunk
 from .features import features
 from .grouping import Flow, Table, group
-from .record import Record, chunks_of, measured, signals_of
+from .moments import Fields
+from .record import chunks_of, measured, signals_of
 from .rules import ACTIVE_TIMEOUT_NS, IDLE_TIMEOUT_NS
 from .udp import follow_udp
 from .verdict import Evidence, Model, Verdict, decision_points, hinted
 
-FeatureArray = npt.NDArray[np.float32]
+FeatureArray = npt.NDArray[np.float64]
 
 
 class Decision(NamedTuple):
@@ -30,7 +31,6 @@ class Decision(NamedTuple):
     packets: int
     signals: int
     features: FeatureArray
-    last: bool
 
 
 @dataclass
@@ -38,7 +38,7 @@ class Twin:
     """Everything the twin has to say of a capture, flows by their first packets."""
 
     table: Table
-    records: list[Record]
+    records: list[Fields]
     decisions: list[Decision]
     verdicts: list[int]  # the class after each decision
     chunks: list[tuple[int, Chunk]]  # with the flow's number
@@ -46,21 +46,21 @@ class Twin:
     @property
     def counters(self) -> Counter[str]:
         """What the engine's counters must be."""
-        return self.table.counters + Counter(
-            flows_created=len(self.records), decisions=len(self.decisions)
-        )
+        return self.table.counters + Counter(flows_created=len(self.records), decisions=len(self.decisions))
 
 
 def decisions_of(flow: Flow) -> list[Decision]:
     """All decisions on a flow, with what the model is shown each time; the last at its end."""
-    points = [(n, False) for n in decision_points(flow.seen)] + [(len(flow.seen), True)]
+    points = [(n, False) for n in decision_points(flow.seen)]
+    if any(s.packet.payload_len for s in flow.seen):
+        points.append((len(flow.seen), True))
     out = []
     for n, last in points:
         so_far = flow.seen[:n]
         udp = follow_udp(so_far)
         vector = features(so_far, udp, ended=last)
         newest_ns = max(s.ts_ns for s in so_far)
-        out.append(Decision(flow.flow_id, newest_ns, n, signals_of(so_far, udp), vector, last))
+        out.append(Decision(flow.flow_id, newest_ns, n, signals_of(so_far, udp), vector))
     return out
 
 
@@ -70,7 +70,7 @@ def twin_of(
     *,
     idle_timeout_ns: int = IDLE_TIMEOUT_NS,
     active_timeout_ns: int = ACTIVE_TIMEOUT_NS,
-    rounded: Callable[[list[Decision]], FeatureArray] | None = None,
+    rounded: Callable[[list[Decision]], npt.NDArray[np.float32]] | None = None,
 ) -> Twin:
     """Records of all flows of a capture.
 
@@ -86,19 +86,20 @@ def twin_of(
     """
     table = group(frames, idle_timeout_ns, active_timeout_ns)
     decisions = [decision for flow in table.flows for decision in decisions_of(flow)]
-    shown = rounded(decisions) if rounded else np.array([d.features for d in decisions])
+    shown = rounded(decisions) if rounded else np.array([d.features for d in decisions], np.float32)
     probabilities = model.probabilities(shown) if decisions else np.zeros((0, 6))
     verdicts = {flow.flow_id: Verdict() for flow in table.flows}
     classes = []
-    for d, p in zip(decisions, probabilities, strict=True):
+    for d, said in zip(decisions, probabilities, strict=True):
         first = table.flows[d.flow_id - 1].seen[0].packet
-        p, evidence = hinted(p, first, d.signals)
+        p, evidence = hinted(said, first, d.signals)
         verdict = verdicts[d.flow_id]
-        verdict.decide(p, evidence | Evidence.MODEL, d.packets, least=model.min_confidence, last=d.last)
+        verdict.decide(p, evidence | Evidence.MODEL, d.packets, model.min_confidence)
         classes.append(verdict.app_class)
     records, chunks = [], []
     for flow in table.flows:
-        about = {"flow_id": flow.flow_id, "reserved": b"\0\0"}
-        records.append(about | measured(flow.seen, ended=True) | verdicts[flow.flow_id].fields())
+        verdicts[flow.flow_id].close()
+        about = {"flow_id": flow.flow_id, "reserved": [0, 0]}
+        records.append(about | measured(flow.seen) | verdicts[flow.flow_id].fields())
         chunks += [(flow.flow_id, c) for c in chunks_of(flow.seen, follow_udp(flow.seen), ended=True)]
     return Twin(table, records, decisions, classes, chunks)

@@ -8,9 +8,13 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from .capfile import Frame
-from .links import decode
+from .decoder import decode
 from .packet import Datagram, Packet, Piece, Status, Unsound
+from .rules import MAX_NS
 
 
 class End(IntEnum):
@@ -130,13 +134,20 @@ class Table:
 
     def _reasons_since(self, flow: Flow) -> frozenset[End]:
         """Why a flow was over at the times of the packets since its last."""
-        reasons = {self._reason(flow, now_ns) for now_ns in self.times_ns[flow.newest + 1 :]}
-        return frozenset(reasons - {End.LIVE})
+        return self._reasons(flow, np.array(self.times_ns[flow.newest + 1 :], np.int64))
+
+    def _reasons(self, flow: Flow, times_ns: npt.NDArray[np.int64]) -> frozenset[End]:
+        """Why a flow was over at any of these times, as `_reason` has it."""
+        is_idle = abs(times_ns - flow.last_ns) > (self.idle_timeout_ns or MAX_NS)
+        is_old = times_ns - flow.seen[0].ts_ns > (self.active_timeout_ns or MAX_NS)
+        found = {End.IDLE_TIMEOUT: is_idle.any(), End.ACTIVE_TIMEOUT: (is_old & ~is_idle).any()}
+        return frozenset(reason for reason, is_so in found.items() if is_so)
 
     def finish(self) -> None:
         """End what still lives."""
+        times_ns = np.array(self.times_ns, np.int64)
         for flow in self.live.values():
-            flow.ends = self._reasons_since(flow) | {End.FLUSHED}
+            flow.ends = self._reasons(flow, times_ns[flow.newest + 1 :]) | {End.FLUSHED}
 
 
 def group(frames: Iterable[Frame], idle_timeout_ns: int, active_timeout_ns: int) -> Table:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from .packet import Bytes, Datagram, Enclosure, Packet, Piece, Status, Tunnel, Unsound, unsound
 
-IP_IN_IP, TCP, UDP, DCCP, IPV6_IN_IP, GRE, AH, SCTP, UDP_LITE = 4, 6, 17, 33, 41, 47, 51, 132, 136
+TCP, UDP, DCCP, AH, SCTP, UDP_LITE = 6, 17, 33, 51, 132, 136
 HOP_BY_HOP, ROUTING, FRAGMENT, NO_NEXT_HEADER, DESTINATION, MOBILITY = 0, 43, 44, 59, 60, 135
 IPV6_EXTENSIONS = (HOP_BY_HOP, ROUTING, DESTINATION, MOBILITY, 139, 140)  # and HIP, Shim6
 
@@ -35,7 +35,7 @@ def fit(b: Bytes, p: Packet, total: int, otherwise: Status) -> Bytes:
 
 def read_ipv4(b: Bytes, p: Packet) -> Packet:
     """RFC 791. A total length of 0 is left to the network card to fill in."""
-    p = p.deeper() if p.layers else p
+    p = p.deeper()
     b.need(20)
     header_bytes, total = (b.u8(0) & 15) * 4, b.u16(2)
     if b.u8(0) >> 4 != 4 or header_bytes < 20 or 0 < total < header_bytes:
@@ -73,30 +73,30 @@ def in_pieces(p: Packet, datagram: Datagram, is_later: bool) -> Packet:
 
 def read_protocol(b: Bytes, p: Packet, protocol: int) -> Packet:
     """What an IP protocol number stands for; a later piece has no header of it."""
+    from .tunnels import tunnel_of_protocol  # which lead back to here
+
     p = p._replace(protocol=protocol)
     if p.piece == Piece.LATER:
         return p.carrying(b, 0)
-    p = p.deeper() if p.layers or protocol not in (TCP, UDP) else p
-    if protocol == TCP:
-        return read_tcp(b, p)
-    if protocol == UDP:
-        return read_udp(b, p)
-    if protocol == GRE:
-        from .tunnels import read_gre
+    p = p.deeper()
+    tunnel = tunnel_of_protocol(protocol)
+    if tunnel:
+        return tunnelled(b, p.carrying(b, 0), tunnel[0], Enclosure.CERTAIN, tunnel[1])
+    return reader_of(p.version, protocol)(b, p)
 
-        return tunnelled(b, p.carrying(b, 0), Tunnel.GRE, Enclosure.CERTAIN, read_gre)
-    if protocol == IP_IN_IP:
-        return tunnelled(b, p.carrying(b, 0), Tunnel.IPIP, Enclosure.CERTAIN, read_ipv4)
-    if protocol == IPV6_IN_IP:
-        return tunnelled(b, p.carrying(b, 0), Tunnel.SIXIN4, Enclosure.CERTAIN, read_ipv6)
-    if protocol == AH:
-        return read_ah(b, p)
-    if p.version == 6 and protocol == FRAGMENT:
-        return read_ipv6_fragment(b, p)
-    if p.version == 6 and protocol in IPV6_EXTENSIONS:
-        return read_ipv6_extension(b, p)
-    if protocol in (SCTP, UDP_LITE, DCCP):
-        return read_with_ports(b, p)
+
+def reader_of(version: int, protocol: int) -> Reader:
+    """How to go on; with IPv6 there may be more headers."""
+    if version == 6 and protocol == FRAGMENT:
+        return read_ipv6_fragment
+    if version == 6 and protocol in IPV6_EXTENSIONS:
+        return read_ipv6_extension
+    with_ports = dict.fromkeys((SCTP, UDP_LITE, DCCP), read_with_ports)
+    return {TCP: read_tcp, UDP: read_udp, AH: read_ah, **with_ports}.get(protocol, read_without_ports)
+
+
+def read_without_ports(b: Bytes, p: Packet) -> Packet:
+    """ICMP, ESP, OSPF and their like."""
     return p.carrying(b, 0)
 
 
@@ -128,7 +128,7 @@ def read_tcp(b: Bytes, p: Packet) -> Packet:
 
 def read_udp(b: Bytes, p: Packet) -> Packet:
     """RFC 768; a port may stand for a tunnel."""
-    from .tunnels import tunnel_of_port
+    from .tunnels import tunnel_of_port  # which lead back to here
 
     p = with_ports(b, p).carrying(b, 8)
     found = tunnel_of_port(p.dst_port) or tunnel_of_port(p.src_port)

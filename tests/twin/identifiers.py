@@ -7,7 +7,7 @@ from enum import IntEnum
 
 from .grouping import Seen
 from .headers import TCP
-from .moments import WAYS, Value
+from .moments import WAYS, Fields
 from .packet import Packet, Piece
 from .rules import DSCP_FROM_PACKET
 from .tcp import ACK, SYN
@@ -29,15 +29,15 @@ def last(values: Sequence[int]) -> int:
     return next((value for value in reversed(values) if value), 0)
 
 
-def identify(seen: Sequence[Seen]) -> dict[str, Value]:
+def identify(seen: Sequence[Seen]) -> Fields:
     """All fields of a record that name things."""
     first = seen[0].packet
     tunnel = 0
     for s in seen:
         tunnel |= s.packet.tunnel
-    out: dict[str, Value] = {
-        "src": first.src.ljust(16, b"\0"),
-        "dst": first.dst.ljust(16, b"\0"),
+    out: Fields = {
+        "src": list(first.src.ljust(16, b"\0")),
+        "dst": list(first.dst.ljust(16, b"\0")),
         "src_port": first.src_port,
         "dst_port": first.dst_port,
         "protocol": first.protocol,

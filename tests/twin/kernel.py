@@ -62,7 +62,7 @@ def kernel_of(path: Path, *, idle_timeout_ns: int, active_timeout_ns: int, max_f
     counters = engine.counters()
     if lost := {name: counters[name] for name in LOST if counters[name]}:
         raise RuntimeError(f"{path}: the engine has no room for all flows: {lost}; give it more max_flows")
-    return Kernel(*(_by_flow(rows) for rows in (flows, decisions, chunks)), counters)
+    return Kernel(_by_flow(flows), _by_flow(decisions), _by_flow(chunks), counters)
 
 
 def _by_flow(rows: RecordArray) -> RecordArray:

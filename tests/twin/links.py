@@ -1,4 +1,4 @@
-"""The twin's link layers: from a capture's link type to an IP packet."""
+"""The twin's link layers, down to an IP packet."""
 
 from __future__ import annotations
 
@@ -12,43 +12,6 @@ VLANS = (0x8100, 0x88A8, 0x9100)
 MPLS = (0x8847, 0x8848)
 LAST_LLC_LENGTH = 1500
 LOOPBACK_IPV6 = (10, 24, 28, 30)  # AF_INET6 of Linux, NetBSD, FreeBSD, Darwin
-
-
-def decode(data: bytes, wire_len: int, link_type: int) -> Packet:
-    """The innermost flow of a frame; raises Unsound where there is none."""
-    frame = Bytes(data, max(len(data), wire_len))
-    frame.need(1)
-    return read_link(frame, Packet(cut=len(data) < wire_len), link_type)
-
-
-def read_link(b: Bytes, p: Packet, link_type: int) -> Packet:
-    """Take the layer that a LINKTYPE number of tcpdump.org stands for."""
-    if link_type == 1:
-        return typed(b, p, 12)
-    if link_type in (0, 108):
-        return read_loopback(b, p)
-    if link_type == 9:
-        return read_ppp(b, p)
-    if link_type == 50:
-        return read_ppp_hdlc(b, p)
-    if link_type == 51:
-        return read_pppoe(b, p)
-    if link_type in (12, 14, 101):
-        return read_ip(b, p)
-    if link_type in (105, 119, 127, 163):
-        from .wifi import read_wifi
-
-        return read_wifi(b, p, link_type)
-    if link_type == 113:
-        return typed(b, p, 14)
-    if link_type == 228:
-        return read_ipv4(b, p)
-    if link_type == 229:
-        return read_ipv6(b, p)
-    if link_type == 276:
-        b.need(20)
-        return read_ethertype(b.behind(20), p, b.u16(0))
-    unsound(Status.LINK_TYPE)
 
 
 def typed(b: Bytes, p: Packet, at: int) -> Packet:
@@ -66,23 +29,21 @@ def read_ethernet(b: Bytes, p: Packet) -> Packet:
 def read_ethertype(b: Bytes, p: Packet, ethertype: int) -> Packet:
     """Whatever an EtherType stands for."""
     p = p.deeper()
-    if ethertype == IPV4:
-        return read_ipv4(b, p)
-    if ethertype == IPV6:
-        return read_ipv6(b, p)
     if ethertype in VLANS:
         return read_vlan(b, p, ethertype)
-    if ethertype in MPLS:
-        return read_mpls(b, p)
-    if ethertype == PPPOE_SESSION:
-        return read_pppoe(b, p)
-    if ethertype == BRIDGED:
-        return read_ethernet(b, p)
-    if ethertype == PPP_TYPE:
-        return read_ppp(b, p)
     if ethertype <= LAST_LLC_LENGTH:
         return read_llc(b, p)
-    unsound(Status.NOT_IP)
+    readers = {
+        IPV4: read_ipv4,
+        IPV6: read_ipv6,
+        PPPOE_SESSION: read_pppoe,
+        BRIDGED: read_ethernet,
+        PPP_TYPE: read_ppp,
+        **dict.fromkeys(MPLS, read_mpls),
+    }
+    if ethertype not in readers:
+        unsound(Status.NOT_IP)
+    return readers[ethertype](b, p)
 
 
 def read_llc(b: Bytes, p: Packet) -> Packet:

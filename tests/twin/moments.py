@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from fractions import Fraction
 from itertools import accumulate
+from typing import Any, TypeAlias
 
 from .grouping import Seen
 from .rules import (
@@ -19,7 +21,8 @@ from .rules import (
     SIZE_EDGES_BYTES,
 )
 
-Value = int | float | list[int] | list[float] | bytes
+Fields: TypeAlias = dict[str, Any]
+"""Fields of a record by their names in ``struct qoe_flow``."""
 WAYS = ("forward", "reverse")
 
 
@@ -52,9 +55,11 @@ def deviation(values: Sequence[float]) -> float:
 
 
 def gap_code(gap_ns: int) -> int:
-    """The whole part of 8 log2(1 + gap in us), without rounding on the way."""
-    eighth_power = (MICROSECOND + gap_ns) ** 8 // MICROSECOND**8  # whole part of (1 + gap in us)^8
-    return min(eighth_power.bit_length() - 1, MAX_GAP_CODE)
+    """8 e + m, where 1 + gap in us = 2^e (1 + m / 8), m rounded down: nearly 8 times the logarithm."""
+    value = Fraction(MICROSECOND + gap_ns, MICROSECOND)
+    exponent = math.floor(value).bit_length() - 1
+    eighths = math.floor(8 * (value / Fraction(2**exponent) - 1))
+    return min(8 * exponent + eighths, MAX_GAP_CODE)
 
 
 def padded(values: list[int]) -> list[int]:
@@ -62,11 +67,11 @@ def padded(values: list[int]) -> list[int]:
     return (values + [0] * N_FIRST)[:N_FIRST]
 
 
-def count(seen: Sequence[Seen]) -> dict[str, Value]:
+def count(seen: Sequence[Seen]) -> Fields:
     """What needs both directions, then each by itself."""
     gaps = gaps_ns([s.ts_ns for s in seen])
     sizes = [min(s.packet.payload_len, MAX_FIRST_SIZE) for s in seen[:N_FIRST]]
-    out: dict[str, Value] = {
+    out: Fields = {
         "first_ns": seen[0].ts_ns,
         "last_ns": max(s.ts_ns for s in seen),
         "gap_hist": histogram(gaps, GAP_EDGES_NS),
@@ -81,7 +86,7 @@ def count(seen: Sequence[Seen]) -> dict[str, Value]:
     return out
 
 
-def count_direction(seen: Sequence[Seen]) -> dict[str, Value]:
+def count_direction(seen: Sequence[Seen]) -> Fields:
     """Packets, bytes, payload sizes and inter-arrival times of one direction."""
     sizes = [s.packet.payload_len for s in seen]
     gaps = [gap / MICROSECOND for gap in gaps_ns([s.ts_ns for s in seen])]

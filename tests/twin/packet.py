@@ -58,7 +58,7 @@ class Enclosure(IntEnum):
 
 
 class Unsound(Exception):  # noqa: N818 (it is no error of the program's)
-    """This is no packet that the layer knows."""
+    """Not a packet that the layer knows."""
 
     def __init__(self, status: Status) -> None:
         super().__init__(status.name)
@@ -144,12 +144,14 @@ class Packet(NamedTuple):
     vni: int = 0
     teid: int = 0
     qfi: int = 0
-    context: tuple[tuple[str, int], ...] = ()  # identifiers that are equal in both directions, outermost first
+    context: tuple[
+        tuple[str, int], ...
+    ] = ()  # identifiers that are equal in both directions, outermost first
     carrier: Datagram | None = None  # the outermost tunnel's datagram in pieces, of which this is the first
     # the walk to it
     enclosure: Enclosure = Enclosure.NONE
     cut: bool = False  # the capture kept less of the frame than the wire carried
-    layers: int = 0  # headers behind the link layer, not counting IPv4 right behind it nor TCP or UDP behind that
+    layers: int = 0  # headers behind the link layer
 
     def deeper(self) -> Packet:
         """One more header; there is a limit."""

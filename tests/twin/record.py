@@ -9,20 +9,18 @@ from .framing import tcp_signal
 from .grouping import Seen
 from .headers import TCP
 from .identifiers import identify
-from .moments import Value, count
+from .moments import Fields, count
 from .packet import Piece
 from .rules import N_INSPECT
 from .tcp import measure_tcp
 from .udp import Udp, follow_udp, measure_udp, quic_handshake_us
 
-Record = dict[str, Value]
 
-
-def measured(seen: Sequence[Seen], *, ended: bool) -> Record:
-    """Everything but the verdict, out of a flow's packets (all of them, or the first so many)."""
+def measured(seen: Sequence[Seen]) -> Fields:
+    """Everything but the verdict, out of all packets of a flow that ended."""
     udp = follow_udp(seen)
     out = identify(seen) | count(seen) | measure_tcp(seen) | measure_udp(seen, udp)
-    out |= chunk_fields(chunks_of(seen, udp, ended=ended)) | {"signals": signals_of(seen, udp)}
+    out |= chunk_fields(chunks_of(seen, udp, ended=True)) | {"signals": signals_of(seen, udp)}
     if seen[0].packet.protocol != TCP:
         out["handshake_rtt_us"] = quic_handshake_us(seen, udp)
     return out

@@ -6,6 +6,7 @@ import struct
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from .moments import Fields
 from .packet import Packet
 from .rules import (
     RTP_CLOCK_FROM_NS,
@@ -117,9 +118,7 @@ class Stretch:
 def begin(rtp: Rtp) -> Stretch:
     """A source's first packet."""
     base = rtp.sequence
-    return Stretch(
-        rtp, rtp, base, base, present={base}, clock_hz=STATIC_CLOCKS_HZ.get(rtp.payload_type, 0)
-    )
+    return Stretch(rtp, rtp, base, base, present={base}, clock_hz=STATIC_CLOCKS_HZ.get(rtp.payload_type, 0))
 
 
 @dataclass
@@ -193,7 +192,7 @@ class Source:
         else:
             self.follows_far = (rtp.sequence + 1) % 2**16
 
-    def fields(self) -> dict[str, int | float]:
+    def fields(self) -> Fields:
         """The RTP fields of a record, of one direction."""
         if not self.confirmed:
             return dict.fromkeys(FIELDS, 0) | {"rtp_payload_type": RTP_NO_TYPE}

@@ -25,7 +25,7 @@ MAX_FIRST_SIZE = 32_767
 SIZE_EDGES_BYTES = (1, 100, 300, 700, 1200)
 GAP_EDGES_NS = tuple(ms * MILLISECOND for ms in (1, 5, 15, 30, 60, 200, 1000))
 IDLE_GAP_NS = SECOND
-FULL_BIN = 65_535  # one more, and all bins of the histogram are halved first
+FULL_BIN = 255  # one more, and all bins of the histogram are halved first
 MAX_COUNT_16 = 65_535  # n_idle and zero windows stop here
 MAX_GAP_CODE = 255
 
@@ -58,7 +58,7 @@ RTP_NO_TYPE = 255
 DSCP_FROM_PACKET = 3
 
 # Decisions: after 4, 8, 16 ... 4096 packets, then every 4096; when the first, second, fourth, eighth ...
-# gap of a second or more ends; and at the flow's end
+# gap of a second or more ends; and at the end of a flow that carried any payload
 FIRST_DECISION = 4
 DECIDE_EVERY = 4096
 FINAL_PACKETS = 32  # a verdict from this many packets on is final until revised

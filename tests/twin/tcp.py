@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from .grouping import Seen
 from .headers import TCP
-from .moments import WAYS, Value
+from .moments import WAYS, Fields
 from .packet import Packet, Piece
 from .rules import MAX_COUNT_16, MAX_RTT_US, MICROSECOND, REORDER_NS, TCP_MAX_JUMP_BYTES
 
@@ -107,7 +107,7 @@ def acknowledges(s: Seen) -> bool:
     return s.way == 0 and bool(s.packet.tcp_flags & ACK)
 
 
-def measure_tcp(seen: Sequence[Seen]) -> dict[str, Value]:
+def measure_tcp(seen: Sequence[Seen]) -> Fields:
     """All TCP fields of a record."""
     sides = (Direction(), Direction())
     if seen[0].packet.protocol == TCP:
@@ -117,7 +117,7 @@ def measure_tcp(seen: Sequence[Seen]) -> dict[str, Value]:
             sides[s.way].n_zero_windows += s.packet.window == 0 and not s.packet.tcp_flags & (SYN | RST)
             sides[s.way].send(s.packet, s.ts_ns)
     measured = [side.rtts_us for side in sides if side.rtts_us]
-    out: dict[str, Value] = {
+    out: Fields = {
         "handshake_rtt_us": handshake_us(seen),
         "rtt_min_us": sum(min(rtts) for rtts in measured),
         "rtt_mean_us": sum(sum(rtts) // len(rtts) for rtts in measured),

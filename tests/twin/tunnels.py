@@ -23,12 +23,23 @@ def tunnel_of_port(port: int) -> tuple[Tunnel, Reader] | None:
     }.get(port)
 
 
+def tunnel_of_protocol(protocol: int) -> tuple[Tunnel, Reader] | None:
+    """The tunnel that an IP protocol number stands for."""
+    return {
+        4: (Tunnel.IPIP, read_ipv4),
+        41: (Tunnel.SIXIN4, read_ipv6),
+        47: (Tunnel.GRE, read_gre),
+    }.get(protocol)
+
+
 def read_gre(b: Bytes, p: Packet) -> Packet:
     """RFC 2784, with key and sequence number (RFC 2890); source routing (RFC 1701) is not followed."""
     p = p.deeper()
     b.need(4)
     flags, protocol = b.u16(0), b.u16(2)
-    has_checksum, has_routing, has_key, has_sequence = (flags & bit for bit in (0x8000, 0x4000, 0x2000, 0x1000))
+    has_checksum, has_routing, has_key, has_sequence = (
+        flags & bit for bit in (0x8000, 0x4000, 0x2000, 0x1000)
+    )
     version = flags & 7
     if version == 1:
         return read_pptp(b, p, flags)

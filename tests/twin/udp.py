@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from .framing import Signal, is_dns, quic_version, udp_signal
 from .grouping import Seen
 from .headers import UDP
-from .moments import WAYS, Value
+from .moments import WAYS, Fields
 from .packet import Piece
 from .rtp import Source, is_rtp, parse
 from .rules import MAX_RTT_US, MICROSECOND, N_INSPECT
@@ -58,9 +58,9 @@ def quic_handshake_us(seen: Sequence[Seen], udp: Udp) -> int:
     return min(elapsed_ns // MICROSECOND + 1, MAX_RTT_US) if elapsed_ns > 0 else 0
 
 
-def measure_udp(seen: Sequence[Seen], udp: Udp) -> dict[str, Value]:
+def measure_udp(seen: Sequence[Seen], udp: Udp) -> Fields:
     """The QUIC and RTP fields of a record."""
-    out: dict[str, Value] = {"quic_version": quic_version(udp.long_headers[-1].packet) if udp.long_headers else 0}
+    out: Fields = {"quic_version": quic_version(udp.long_headers[-1].packet) if udp.long_headers else 0}
     for source, name in zip(udp.rtp, WAYS, strict=True):
         out.update({f"{what}_{name}": value for what, value in source.fields().items()})
     return out

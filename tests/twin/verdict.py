@@ -14,7 +14,7 @@ from qoe.train.forest import HEADER, NODE_DTYPE, Forest
 from .framing import Signal
 from .grouping import Seen
 from .headers import TCP, UDP
-from .moments import Value, gaps_ns
+from .moments import Fields, gaps_ns
 from .packet import Packet
 from .rules import (
     ANY_PORT_ODDS,
@@ -36,6 +36,8 @@ from .rules import (
 
 N_CLASSES = 6
 UNKNOWN = 0
+WHOLE_SHARE = 65_535  # a tree's part of a probability is kept in steps of this, rounded down
+N_POWERS = 1024  # the calibrating power is taken linearly between so many steps
 FloatArray = npt.NDArray[np.float64]
 
 
@@ -69,20 +71,24 @@ class Model:
     @classmethod
     def read(cls, content: bytes) -> Model:
         """Take header, roots, nodes and leaves one after another."""
-        *_, n_trees, n_nodes, _n_leaves, _schema, _crc, min_confidence, sharpness, _ = HEADER.unpack_from(content)
+        *_, n_trees, n_nodes, _n_leaves, _schema, _crc, min_confidence, sharpness, _ = HEADER.unpack_from(
+            content
+        )
         nodes_at = HEADER.size + 4 * n_trees
         leaves_at = nodes_at + NODE_DTYPE.itemsize * n_nodes
+        leaves = np.frombuffer(content, np.float32, -1, leaves_at).reshape(-1, N_CLASSES)
         forest = Forest(
             np.frombuffer(content, np.uint32, n_trees, HEADER.size),
             np.frombuffer(content, NODE_DTYPE, n_nodes, nodes_at),
-            np.frombuffer(content, np.float32, -1, leaves_at).reshape(-1, N_CLASSES),
+            np.floor(leaves * (WHOLE_SHARE / n_trees)) * (n_trees / WHOLE_SHARE),
         )
         return cls(forest, min_confidence, sharpness)
 
     def probabilities(self, features: npt.NDArray[np.float32]) -> FloatArray:
         """Calibrated probabilities of class 1 to 6, a row a vector."""
-        raw = self.forest.predict(features) ** self.sharpness
-        return raw / raw.sum(axis=1, keepdims=True)
+        table = np.linspace(0, 1, N_POWERS + 1)
+        raw: FloatArray = np.interp(self.forest.predict(features), table, table**self.sharpness)
+        return raw / raw.sum(axis=1, keepdims=True)  # type: ignore[no-any-return]
 
 
 def decision_points(seen: Sequence[Seen]) -> Iterator[int]:
@@ -150,7 +156,7 @@ class Verdict:
     evidence: int = 0
     probability: FloatArray = field(default_factory=lambda: np.zeros(N_CLASSES))
 
-    def decide(self, p: FloatArray, evidence: int, n_packets: int, *, least: float, last: bool) -> None:
+    def decide(self, p: FloatArray, evidence: int, n_packets: int, least: float) -> None:
         """Take one more decision."""
         app_class = self.settle(p, least)
         if app_class != self.app_class:
@@ -162,9 +168,11 @@ class Verdict:
                 self.state = State.INSPECTING
             else:
                 self.state = State.FINAL if n_packets >= FINAL_PACKETS else State.PARTIAL
-            if last:
-                self.state = State.FINAL
         self.app_class, self.probability, self.evidence = app_class, p, evidence
+
+    def close(self) -> None:
+        """What was said so far is what will be said."""
+        self.state = max(self.state, State.FINAL)
 
     def settle(self, p: FloatArray, least: float) -> int:
         """The likeliest class if likely enough; the standing one stays unless clearly beaten."""
@@ -175,7 +183,7 @@ class Verdict:
                 return self.app_class
         return best + 1 if p[best] >= least else UNKNOWN
 
-    def fields(self) -> dict[str, Value]:
+    def fields(self) -> Fields:
         """The verdict fields of a record."""
         probability = [0.0, *self.probability.tolist()]
         return {

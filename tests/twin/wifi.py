@@ -7,18 +7,7 @@ import struct
 from .links import read_llc
 from .packet import Bytes, Packet, Status, unsound
 
-RADIOTAP = 127
-PRISM, AVS = 119, 163
 PADDED = 0x20  # radiotap's flag: the header is padded to whole words
-
-
-def read_wifi(b: Bytes, p: Packet, link_type: int) -> Packet:
-    """An 802.11 frame, perhaps behind what the capturing host put before it."""
-    if link_type == RADIOTAP:
-        return read_radiotap(b, p)
-    if link_type in (PRISM, AVS):
-        return read_monitor(b, p)
-    return read_80211(b, p, padded=False)
 
 
 def read_radiotap(b: Bytes, p: Packet) -> Packet:
@@ -53,10 +42,10 @@ def read_monitor(b: Bytes, p: Packet) -> Packet:
     if length < 8:
         unsound(Status.BAD_LINK)
     b.need(length)
-    return read_80211(b.behind(length), p, padded=False)
+    return read_80211(b.behind(length), p)
 
 
-def read_80211(b: Bytes, p: Packet, padded: bool) -> Packet:
+def read_80211(b: Bytes, p: Packet, padded: bool = False) -> Packet:
     """A data frame (IEEE 802.11 section 9.3.2); of an aggregate the first subframe."""
     b.need(2)
     version, kind, subtype = b.u8(0) & 3, b.u8(0) >> 2 & 3, b.u8(0) >> 4
