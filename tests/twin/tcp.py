@@ -87,18 +87,20 @@ def followed(seen: Sequence[Seen]) -> list[Seen]:
 
 
 def handshake_us(seen: Sequence[Seen]) -> int:
-    """SYN to the acknowledgement of its answer, as the capture point saw them; 0: not seen, or repeated."""
+    """SYN to the acknowledgement of its answer, as the capture point saw them; 0: not seen, or repeated.
+
+    Between the SYN and its answer nothing else may have come from the SYN's side.
+    """
     first = seen[0]
     if first.packet.tcp_flags & (SYN | ACK) != SYN:
         return 0
-    segments = [s for s in seen if s.packet.piece != Piece.LATER]
-    answers = [i for i, s in enumerate(segments) if s.way and s.packet.tcp_flags & (SYN | ACK) == SYN | ACK]
-    if not answers or sum(s.way == 0 for s in segments[: answers[0]]) != 1:
+    answers = [i for i, s in enumerate(seen) if s.way and s.packet.tcp_flags & (SYN | ACK) == SYN | ACK]
+    if not answers or sum(s.way == 0 for s in seen[: answers[0]]) != 1:
         return 0
-    done = next((i for i in range(answers[0], len(segments)) if acknowledges(segments[i])), None)
+    done = next((i for i in range(answers[0], len(seen)) if acknowledges(seen[i])), None)
     if done is None or (len(answers) > 1 and answers[1] < done):
         return 0
-    elapsed_ns = segments[done].ts_ns - first.ts_ns
+    elapsed_ns = seen[done].ts_ns - first.ts_ns
     return min(elapsed_ns // MICROSECOND + 1, MAX_RTT_US) if elapsed_ns > 0 else 0
 
 
