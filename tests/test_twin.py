@@ -51,7 +51,7 @@ def test_example() -> None:
     assert sum(r["rtp_lost_reverse"] > 0 for r in records) >= 3
     assert sum(r["handshake_rtt_us"] > 0 for r in records) > 10
     assert sum(r["n_chunks"] for r in records) > 10
-    assert len({r["app_class"] for r in records}) == 7
+    assert len({r["app_class"] for r in records}) >= 5
 
 
 @pytest.mark.parametrize("name", zoo())
