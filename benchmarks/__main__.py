@@ -21,6 +21,7 @@ NAMES = {
     "mos": "MOS of many flows at once, beside one at a time",
     "peers": "other flow meters beside `qoe flows` on the same captures, whole processes",
     "agreement": "packets, bytes and flows of a labelled collection, beside other tools' counts",
+    "twin": "every field of every record of a labelled collection, beside a slow, obvious twin",
     "accuracy": "the classifier under cross-validation that leaves out applications and sources",
 }
 
