@@ -27,10 +27,17 @@ cdef inline bint decision_is_due(uint64_t n) noexcept nogil:
     return n & (DECIDE_EVERY - 1) == 0 or (n & (n - 1) == 0 and n >= 4)
 
 
-cdef void note_identifiers(Extension *x, const Headers *h, const qoe_packet *packet, int way) noexcept nogil:
+cdef inline bint is_own_header(const Flow *f, const Headers *h, int way) noexcept nogil:
+    # or that of the tunnel whose later piece this is
+    return h.fragment != LATER_PIECE or (f.addr[way] == fold_address(h.src) and f.addr[1 - way] == fold_address(h.dst))
+
+
+cdef void note_identifiers(Extension *x, const Headers *h, const qoe_packet *packet, int way,
+                           bint own) noexcept nogil:
     # what a packet does not carry (later pieces of a tunnel's datagram) leaves what is known
     x.tunnel |= h.tunnel
-    x.dscp[way] = h.dscp
+    if h.dscp and own:
+        x.dscp[way] = h.dscp
     if packet.cell_hint:
         x.cell_hint = packet.cell_hint
     if h.vni:
@@ -55,8 +62,9 @@ cdef inline void measure_tcp(qoe_engine *e, Flow *f, const Headers *h, int way, 
         x = want_extension(e, f)
     if unlikely(n <= N_INSPECT):
         f.signals |= tcp_signal(h)
-    if x == NULL:
-        return
+    if x == NULL or not (x.state.tcp.followed or way == 1 or h.payload_len):
+        return                                    # the same in a tunnel, whose packets all have an extension
+    x.state.tcp.followed = 1
     tcp_packet(f, x, h, way, ts_ns)
     if chunk_packet(f, x, h, way, ts_ns, &chunk):
         keep_chunk(e, &chunk)
@@ -134,7 +142,7 @@ cdef inline void measure(qoe_engine *e, uint32_t record, const Headers *h, const
     if unlikely(h.tunnel or (h.dscp | packet.cell_hint and n >= DEFER_PACKETS)):
         x = want_extension(e, f)
         if x != NULL:
-            note_identifiers(x, h, packet, way)
+            note_identifiers(x, h, packet, way, is_own_header(f, h, way))
     if likely(h.fragment != LATER_PIECE):
         if h.protocol == TCP and h.tcp_flags:     # none at all: the header was cut off
             measure_tcp(e, f, h, way, packet.ts_ns, n)

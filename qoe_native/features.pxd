@@ -3,7 +3,7 @@
 # Single precision and three divisions a packet: deviations are kept by Welford's method with the mean out of
 # exact integers, so no error builds up. Histograms have one byte a bin and forget by halving.
 from libc.math cimport sqrtf
-from libc.stdint cimport int16_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from qoe_native.abi cimport *
 from qoe_native.flow cimport *
@@ -38,7 +38,7 @@ cdef inline void tally(uint8_t *histogram, int n_bins, int bin_) noexcept nogil:
 
 
 cdef inline uint64_t way_first_ns(const Flow *f, int way) noexcept nogil:
-    return f.first_ns + <uint64_t> way * f.reverse_first_us * 1000
+    return f.first_ns + <uint64_t> (<int64_t> way * f.reverse_first_us * 1000)
 
 
 cdef inline void note_opening(const Flow *f, Opening *o, uint32_t size, int way, uint64_t gap_ns) noexcept nogil:
@@ -49,8 +49,9 @@ cdef inline void note_opening(const Flow *f, Opening *o, uint32_t size, int way,
 
 
 cdef inline void note_first(Flow *f, int way, uint64_t ts_ns) noexcept nogil:
-    if way == 1 and ts_ns > f.first_ns:
-        f.reverse_first_us = <uint32_t> min((ts_ns - f.first_ns) // 1000, <uint64_t> 0xFFFFFFFF)
+    if way == 1:
+        f.reverse_first_us = <int32_t> max(min(<int64_t> (ts_ns - f.first_ns) // 1000, <int64_t> 0x7FFFFFFF),
+                                           -<int64_t> 0x7FFFFFFF)
 
 
 cdef inline void note_interval(Flow *f, int way, uint64_t ts_ns, float k, float inverse) noexcept nogil:

@@ -4,7 +4,7 @@
 #   addresses  32 bytes that only IPv6 touches; IPv4 addresses fit the Flow
 #   due        4 bytes a record that ageing walks through (ageing.pxd), 16 records a cache line
 #   Extension  what some flows need (tunnel identifiers, TCP and RTP state, chunks), out of a bounded pool
-from libc.stdint cimport int16_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int16_t, int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 
 cdef enum:
@@ -32,7 +32,7 @@ cdef struct Flow:
     uint32_t extension
     uint32_t packets[2]
     uint32_t id_low            # of the flow's number
-    uint32_t reverse_first_us  # first_ns to the first reverse packet
+    int32_t reverse_first_us   # first_ns to the first reverse packet; negative when the clock ran back
     # line 1
     uint32_t n_bytes[2]        # low words
     uint32_t payload_bytes[2]
@@ -75,6 +75,8 @@ cdef struct TcpState:
     uint32_t out_of_order[2]
     uint16_t zero_windows[2]
     uint8_t has_seq[2]
+    uint8_t has_syn[2]         # syn_seq holds one
+    uint8_t followed           # a packet with payload, or in reverse, was seen
 
 
 cdef struct RtpState:          # one direction's dominant source (RFC 3550 appendix A.1, A.3, A.8)

@@ -202,6 +202,8 @@ cdef inline void rtp_stranger(RtpState *r, const Headers *h, uint64_t ts_ns) noe
 cdef inline void rtp_late(RtpState *r, uint32_t back) noexcept nogil:
     # `back` before the newest: a duplicate, or it fills (part of) a run of losses
     cdef bint older, newer
+    if back > r.extended_max - r.extended_base:
+        return                                    # from before the first
     if back < 63:
         if r.window >> back & 1:
             return
@@ -212,8 +214,6 @@ cdef inline void rtp_late(RtpState *r, uint32_t back) noexcept nogil:
         elif not older and not newer:
             r.loss_runs += 1
         r.window |= 1ULL << back
-    if back > r.extended_max - r.extended_base:
-        r.extended_base = r.extended_max - back
     r.reordered += 1
     r.received += 1
 
@@ -292,7 +292,8 @@ cdef inline void tcp_segment(TcpState *s, const Headers *h, int way, uint64_t ts
         uint32_t length = h.payload_len + syn + ((h.tcp_flags & FIN) != 0)
         uint32_t end = h.tcp_seq + length
         int32_t ahead = <int32_t> (h.tcp_seq - s.next_seq[way])
-    if syn and h.tcp_seq != s.syn_seq[way]:
+    if syn and (h.tcp_seq != s.syn_seq[way] or not s.has_syn[way]):
+        s.has_syn[way] = 1
         s.has_seq[way] = 0                        # the ports serve another connection
         s.syn_seq[way] = h.tcp_seq
     if length == 0:
@@ -323,7 +324,7 @@ cdef inline void tcp_handshake(Flow *f, Extension *x, TcpState *s, const Headers
                                uint64_t ts_ns) noexcept nogil:
     # SYN to the acknowledgement of its answer; neither may have been sent twice
     if way == 1 and (h.tcp_flags & (SYN | ACK)) == (SYN | ACK):
-        s.syn_ack_ns = ts_ns if s.syn_ack_ns == 0 and f.packets[0] == 1 else 1
+        s.syn_ack_ns = ts_ns if s.syn_ack_ns == 0 and f.packets[0] == 1 and f.tcp_flags[0] & SYN else 1
     elif way == 0 and s.syn_ack_ns > 1 and h.tcp_flags & ACK and not f.flags & QOE_MID_FLOW:
         if ts_ns > f.first_ns:
             x.handshake_rtt_us = <uint32_t> min((ts_ns - f.first_ns) // 1000 + 1, <uint64_t> 60000000)

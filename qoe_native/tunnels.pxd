@@ -77,9 +77,9 @@ cdef inline int read_gre(Cursor *c, Headers *h) noexcept nogil:
     cdef uint16_t flags, protocol
     cdef uint32_t length
     set_payload(c, h, 0)
-    if available(c) < 8 and (available(c) < 4 or be16(c.at) & 0xB007):
-        return QOE_PKT_TRUNCATED
     enter_tunnel(c, h, QOE_T_GRE, CERTAIN)
+    if available(c) < 4:
+        return QOE_PKT_TRUNCATED
     flags = be16(c.at)
     protocol = be16(c.at + 2)
     if flags & 7 == 1:
