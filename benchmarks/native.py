@@ -138,7 +138,8 @@ class HotEngine:
         self.hot = load()
         model = load_model() or b""
         config = Config(
-            struct_size=ctypes.sizeof(Config), options=options, max_flows=max_flows, idle_timeout_ns=120 * 10**9,
+            struct_size=ctypes.sizeof(Config), options=options, max_flows=max_flows,
+            idle_timeout_ns=120 * 10**9,
             active_timeout_ns=1800 * 10**9, seed=seed, model=model, model_bytes=len(model),
         )  # fmt: skip
         self.pointer = c_void_p()

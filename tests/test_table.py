@@ -73,7 +73,7 @@ def test_no_packet_is_lost_in_a_small_table(
 def test_ageing_beside_a_dictionary(
     events: list[tuple[int, float]], idle_timeout_s: float, active_timeout_s: float
 ) -> None:
-    """After `advance` no flow lives that is over by more than two ticks, and none has ended that is not over."""
+    """After `advance` no flow lives that is over by more than two ticks, and none ended that is not."""
     engine = plain_engine(idle_timeout_s=idle_timeout_s, active_timeout_s=active_timeout_s)
     seen: dict[int, tuple[float, float]] = {}
     now = 1000.0
