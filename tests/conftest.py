@@ -1,5 +1,6 @@
 """What all tests share: the installed kernel is the one under test, never an unbuilt source tree."""
 
+import signal
 import sys
 from pathlib import Path
 
@@ -17,6 +18,10 @@ try:
     import qoe_native.engine  # noqa: F401  (the check is that it can be imported)
 except ImportError as error:
     pytest.exit(f"the kernel is not built ({error}): pip install -e '.[test]'", returncode=4)
+
+# A shell's background jobs ignore Ctrl-C and hand that on, but some tests press it.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples every time, so that a change fails for what it did; `--hypothesis-profile=explore`
 # looks for new ones. No deadline: a busy machine is not a bug.
