@@ -344,6 +344,8 @@ class Source:
             self.reader.next_burst(0)
         if self.reader.format is None or self.reader.error:
             raise CaptureError(f"{self.name}: {self._refusal(head)}{within}")
+        if self.bytes_total is not None and not codec:
+            self.reader.read_from(self._raw.fileno())
 
     def _refusal(self, head: bytes) -> str:
         """Why no capture begins with these bytes."""

@@ -128,6 +128,8 @@ cdef class Engine:
                 status = reader.state.status
                 if n:
                     take_burst(self.engine, burst, n, NULL)
+                if status == CAPTURE_MORE and refill(reader):
+                    continue
                 if status != CAPTURE_READY:
                     break
                 if self.engine.table.n_ended >= export_at:

@@ -190,6 +190,27 @@ cdef uint64_t put_lines(const uint8_t *records, uint32_t n, uint32_t record_byte
     return end
 
 
+cdef int check_cells(const unsigned char[::1] cells, uint32_t record_bytes, list names) except -1:
+    # whether packed ``struct Cell`` lie within the record and their names
+    cdef const Cell *cell
+    if record_bytes == 0 or cells.shape[0] % sizeof(Cell) or cells.shape[0] == 0:
+        raise ValueError("records and cells must be whole")
+    cell = <const Cell *> &cells[0]
+    for k in range(cells.shape[0] // sizeof(Cell)):
+        if cell_end(&cell[k]) > record_bytes or cell[k].table + cell[k].n_names > len(names) or cell[k].decimals > 9:
+            raise ValueError(f"cell {k} lies outside the record or its names")
+    return 0
+
+
+cdef const char **name_table(list names) except? NULL:
+    # pointers into the texts, which must live on; NULL: no memory
+    cdef const char **table = <const char **> malloc((len(names) + 1) * sizeof(char *))
+    if table != NULL:
+        for k in range(len(names)):
+            table[k] = <bytes> names[k]
+    return table
+
+
 def format_csv(const unsigned char[::1] records, uint32_t record_bytes, const unsigned char[::1] cells, list names):
     """Lines of CSV of packed records; `cells` are packed ``struct Cell``, `names` the texts they refer to."""
     cdef:
@@ -198,26 +219,23 @@ def format_csv(const unsigned char[::1] records, uint32_t record_bytes, const un
         const Cell *cell
         const char **table
         char *out
-    if record_bytes == 0 or records.shape[0] % record_bytes or cells.shape[0] % sizeof(Cell) or n_cells == 0:
+    check_cells(cells, record_bytes, names)
+    if records.shape[0] % record_bytes:
         raise ValueError("records and cells must be whole")
     n = records.shape[0] // record_bytes
     if n == 0:
         return b""
     cell = <const Cell *> &cells[0]
     for k in range(n_cells):
-        if cell_end(&cell[k]) > record_bytes or cell[k].table + cell[k].n_names > len(names) or cell[k].decimals > 9:
-            raise ValueError(f"cell {k} lies outside the record or its names")
         longest += CELL_BYTES
         for text in names[cell[k].table:cell[k].table + cell[k].n_names]:
             longest += len(<bytes> text) + 1
-    table = <const char **> malloc((len(names) + 1) * sizeof(char *))
+    table = name_table(names)
     out = <char *> malloc(longest * n)
     if table == NULL or out == NULL:
         free(table)
         free(out)
         raise MemoryError
-    for k in range(len(names)):
-        table[k] = <bytes> names[k]
     with nogil:
         end = put_lines(&records[0], n, record_bytes, cell, n_cells, table, out)
     try:

@@ -6,6 +6,7 @@ from typing import IO, Final, Literal, Protocol, Self, TypeAlias
 
 from qoe.report.columns import AddressTexts, Columns
 from qoe.report.csv import CsvRows
+from qoe.report.parquet import ParquetRows
 from qoe.schema import RecordArray
 
 Format: TypeAlias = Literal["csv", "json", "parquet"]
@@ -25,6 +26,8 @@ class _Rows(Protocol):
 def _open_rows(sink: IO[bytes], kind: Format, addresses: AddressTexts, columns: Columns) -> _Rows:
     if kind == "csv":
         return CsvRows(sink, columns)
+    if kind == "parquet":
+        return ParquetRows(sink, columns)
     from qoe.report.arrow import ArrowRows  # pyarrow takes a third of a second to load
 
     return ArrowRows(sink, kind, addresses, columns)
