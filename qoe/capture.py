@@ -19,13 +19,13 @@ import warnings
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import Final, NamedTuple, Protocol, Self, TypeAlias
-
-import numpy as np
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, Self, TypeAlias
 
 from qoe.errors import CaptureError
-from qoe.schema import PACKET_DTYPE, Burst
 from qoe_native.engine import CaptureReader
+
+if TYPE_CHECKING:
+    from qoe.schema import Burst
 
 STDIN: Final = "-"
 _CHUNK_BYTES: Final = 1 << 16
@@ -398,6 +398,10 @@ class Source:
         Burst or None
             None at the end, at `until_ns`, or where the capture is corrupt: ``reader.status`` says which.
         """
+        import numpy as np  # whoever has an engine read needs no arrays
+
+        from qoe.schema import PACKET_DTYPE, Burst
+
         while True:
             data, packets = self.reader.next_burst(max_packets, until_ns)
             if packets:

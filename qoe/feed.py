@@ -7,14 +7,16 @@ import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Final, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypeVar
 
 from qoe.capture import Source, link_name
 from qoe.errors import CaptureError
-from qoe.flows import Engine
 from qoe.report.result import CaptureSummary
-from qoe.schema import Burst
 from qoe_native.engine import STATUS_NAMES, decode_one
+
+if TYPE_CHECKING:
+    from qoe.flows import Engine
+    from qoe.schema import Burst
 
 T = TypeVar("T")
 Event: TypeAlias = Literal["export", "interval"]

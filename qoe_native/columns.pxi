@@ -2,8 +2,6 @@
 #
 # Records are transposed a block at a time, while they lie in the cache, into one array a column; an array
 # that is full becomes a page. The pages of a row group wait, encoded, until it is written.
-from cpython.buffer cimport PyBUF_READ
-from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.stdint cimport int64_t
 from libc.stdlib cimport realloc
 from libc.string cimport memcmp

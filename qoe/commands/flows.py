@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from qoe.commands import common
+from qoe.fields import FLOW_BYTES
 
 if TYPE_CHECKING:
     from qoe.feed import Feed
     from qoe.flows import Engine
     from qoe.report.rows import FlowWriter, Format
-    from qoe.schema import RecordArray
 
 _FORMATS: Final[tuple[Format, ...]] = ("csv", "json", "parquet")
-_FLUSHED_AT_ONCE: Final = 65_536
+_BATCH: Final = 8192  # flows that leave the engine together
 _EXAMPLES: Final = """\
 examples:
   qoe flows busy.pcapng                          CSV to standard output
@@ -105,22 +105,28 @@ def run(args: argparse.Namespace) -> int:
 
 def _write(args: argparse.Namespace, kind: Format, feed: Feed, engine: Engine) -> None:
     """Write flows as they end; the output is opened once a capture could be."""
+    batch = memoryview(bytearray(_BATCH * FLOW_BYTES))
     with ExitStack() as stack:
         writer: FlowWriter | None = None
         for _ in feed.events():
             writer = writer or _open(args, kind, stack)
-            writer.write(_in_order(engine.export()))
+            _write_ended(engine, writer, batch)
         if not feed.captures:
             return
         writer = writer or _open(args, kind, stack)
-        writer.write(_in_order(engine.export()))
-        while engine.flush(_FLUSHED_AT_ONCE):
-            writer.write(_in_order(engine.export()))
+        _write_ended(engine, writer, batch)
+        while engine.flush(_BATCH):
+            _write_ended(engine, writer, batch)
 
 
-def _in_order(flows: RecordArray) -> RecordArray:
-    """Sort flows that end together as they began: the engine hands them out in order of their hash."""
-    return flows[flows["flow_id"].argsort()]
+def _write_ended(engine: Engine, writer: FlowWriter, batch: memoryview) -> None:
+    """Write what ended; flows that end together come as they began."""
+    from qoe_native.engine import sort_records
+
+    while n := engine.export_packed(batch):
+        flows = batch[: n * FLOW_BYTES]
+        sort_records(flows, FLOW_BYTES, 0)
+        writer.write_packed(flows)
 
 
 def _open(args: argparse.Namespace, kind: Format, stack: ExitStack) -> FlowWriter:

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 from typing import IO
 
-import numpy as np
-
 from qoe.report.columns import Columns
 from qoe.report.layout import Layout
-from qoe.schema import RecordArray
-from qoe_native.engine import format_csv
+from qoe_native.engine import CsvLines
 
 
 class CsvRows:
@@ -29,14 +26,13 @@ class CsvRows:
 
     def __init__(self, sink: IO[bytes], columns: Columns) -> None:
         layout = Layout(columns)
-        self._sink, self._names, self._cells = sink, layout.names, layout.cells
-        self._record_bytes = layout.record_bytes
+        self._lines = CsvLines(layout.record_bytes, layout.cells, layout.names)
+        self._sink = sink
         sink.write(",".join(layout.labels).encode() + b"\n")
 
-    def write(self, flows: RecordArray) -> None:
+    def write(self, flows: memoryview) -> None:
         """Write one line a flow; floats have fixed places (three, of confidence and probability four)."""
-        packed = np.ascontiguousarray(flows).view(np.uint8)
-        self._sink.write(format_csv(packed, self._record_bytes, self._cells, self._names))
+        self._lines.write(flows, self._sink.write)
 
     def close(self) -> None:
         """End the document: nothing is owed."""

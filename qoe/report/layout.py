@@ -7,8 +7,19 @@ from collections.abc import Iterator
 from enum import IntEnum, IntFlag
 from typing import Final
 
+from qoe.fields import (
+    CLASS_NAMES,
+    FLOW_BYTES,
+    FLOW_FIELDS,
+    EndReason,
+    Evidence,
+    Field,
+    FlowFlag,
+    Signal,
+    State,
+    Tunnel,
+)
 from qoe.report.columns import CORE_COLUMNS, OTHER_FIELDS, Columns, member_names
-from qoe.schema import CLASS_NAMES, FLOW_DTYPE, EndReason, Evidence, FlowFlag, Signal, State, Tunnel
 
 _CELL: Final = struct.Struct("=IIHHBBH")  # struct Cell of qoe_native/text.pxi
 
@@ -42,8 +53,11 @@ _FLAGS: Final[dict[str, type[IntFlag]]] = {
 }
 
 
+_FIELDS: Final = {field.name: field for field in FLOW_FIELDS}
+
+
 def _offset(name: str) -> int:
-    return int(FLOW_DTYPE.fields[name][1])  # type: ignore[index]
+    return _FIELDS[name].offset
 
 
 class Layout:
@@ -64,7 +78,7 @@ class Layout:
         The texts that cells refer to by number.
     """
 
-    record_bytes: Final = FLOW_DTYPE.itemsize
+    record_bytes: Final = FLOW_BYTES
 
     def __init__(self, columns: Columns) -> None:
         self.labels: list[str] = []
@@ -107,27 +121,26 @@ class Layout:
         elif name in _ENUMS:
             self._put_names(name, Kind.NAME, name, [member.name.lower() for member in _ENUMS[name]])
         elif name in _FLAGS:
-            kind = Kind.BITS_4 if FLOW_DTYPE[name].itemsize > 1 else Kind.BITS_1
+            kind = Kind.BITS_4 if _FIELDS[name].item_bytes > 1 else Kind.BITS_1
             self._put_names(name, kind, name, member_names(_FLAGS[name]))
         else:
-            self._add_field(name)
+            self._add_field(_FIELDS[name])
 
-    def _add_field(self, name: str) -> None:
-        base, shape = FLOW_DTYPE[name].base, FLOW_DTYPE[name].shape
-        for label, index in _elements(name, shape):
+    def _add_field(self, field: Field) -> None:
+        for label, index in _elements(field):
             self._put(
                 label,
-                Kind[base.str[1:].upper()],
-                _offset(name) + index * base.itemsize,
-                decimals=_DECIMALS.get(name, _USUAL_DECIMALS),
+                Kind[field.kind.upper()],
+                field.offset + index * field.item_bytes,
+                decimals=_DECIMALS.get(field.name, _USUAL_DECIMALS),
             )
 
 
-def _elements(name: str, shape: tuple[int, ...]) -> Iterator[tuple[str, int]]:
+def _elements(field: Field) -> Iterator[tuple[str, int]]:
     """Column names of a field, with the index of each within it."""
-    if not shape:
-        yield name, 0
-    elif name == "probability":
+    if not field.n:
+        yield field.name, 0
+    elif field.name == "probability":
         yield from ((f"probability_{text}", code) for code, text in enumerate(CLASS_NAMES) if code)
     else:
-        yield from ((f"{name}_{i}", i) for i in range(shape[0]))
+        yield from ((f"{field.name}_{i}", i) for i in range(field.n))

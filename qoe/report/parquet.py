@@ -12,12 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import IO, Final, NamedTuple
 
-import numpy as np
-
 from qoe import __version__
 from qoe.report.columns import Columns
 from qoe.report.layout import Kind, Layout
-from qoe.schema import RecordArray
 from qoe_native.engine import ColumnPages
 
 GROUP_ROWS: Final = 65_536
@@ -140,9 +137,9 @@ class ParquetRows:
         self._offset = len(_MAGIC)
         sink.write(_MAGIC)
 
-    def write(self, flows: RecordArray) -> None:
+    def write(self, flows: memoryview) -> None:
         """Write one row a flow."""
-        self._pages.add(np.ascontiguousarray(flows).view(np.uint8))
+        self._pages.add(flows)
         if self._pages.n_rows >= GROUP_ROWS:
             self._write_group()
 
