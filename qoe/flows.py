@@ -92,6 +92,8 @@ class Engine:
         active_timeout_s: float = ACTIVE_TIMEOUT_S,
         seed: int = 0,
         options: int = 0,
+        shard: int = 0,
+        n_shards: int = 0,
         model: str | Path | bytes | None = DEFAULT_MODEL,
         min_confidence: float = 0.0,
     ) -> None:
@@ -107,6 +109,8 @@ class Engine:
                 active_timeout_ns=_nanoseconds("active_timeout_s", active_timeout_s),
                 seed=seed,
                 options=int(options),
+                shard=shard,
+                n_shards=n_shards,
                 min_confidence=min_confidence,
                 model=data,
             )

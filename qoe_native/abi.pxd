@@ -60,6 +60,7 @@ cdef extern from "qoe.h" nogil:
         QOE_PKT_BAD_IPV6
         QOE_PKT_TOO_DEEP
         QOE_PKT_LINK_TYPE
+        QOE_PKT_OTHER_SHARD
         QOE_PKT_N_STATUS
         QOE_T_VLAN
         QOE_T_QINQ
@@ -91,6 +92,7 @@ cdef extern from "qoe.h" nogil:
     struct qoe_config:
         uint32_t struct_size, options, max_flows, max_extensions, max_fragments, max_chunks
         uint64_t idle_timeout_ns, active_timeout_ns, seed
+        uint32_t shard, n_shards
         float min_confidence
         uint32_t max_decisions
         const uint8_t *model
@@ -145,7 +147,7 @@ cdef extern from "qoe.h" nogil:
 
     struct qoe_counters:
         uint64_t packets, bytes
-        uint64_t by_status[9]
+        uint64_t by_status[10]
         uint64_t zero_length, fragments, fragments_unmatched
         uint64_t flows_created, flows_idle, flows_active_timeout, flows_evicted, flows_flushed
         uint64_t exports_lost, extensions_full, chunks_lost, decisions_lost

@@ -20,6 +20,7 @@ SIZES = {
 }
 STATUS_NAMES = (
     "flow", "not_ip", "truncated", "bad_link", "bad_tunnel", "bad_ipv4", "bad_ipv6", "too_deep", "unknown_link_type",
+    "other_shard",
 )
 
 
@@ -29,7 +30,7 @@ cdef class Engine:
 
     def __cinit__(self, *, uint32_t max_flows=0, uint32_t max_extensions=0, uint32_t max_fragments=0,
                   uint32_t max_chunks=0, uint32_t max_decisions=0, uint64_t idle_timeout_ns=0,
-                  uint64_t active_timeout_ns=0, uint64_t seed=0, uint32_t options=0,
+                  uint64_t active_timeout_ns=0, uint64_t seed=0, uint32_t options=0, uint32_t shard=0, uint32_t n_shards=0,
                   float min_confidence=0.0, const unsigned char[::1] model=None):
         cdef:
             qoe_config config
@@ -44,6 +45,8 @@ cdef class Engine:
         config.idle_timeout_ns = idle_timeout_ns
         config.active_timeout_ns = active_timeout_ns
         config.seed = seed
+        config.shard = shard
+        config.n_shards = n_shards
         config.options = options
         config.min_confidence = min_confidence
         if model is not None:

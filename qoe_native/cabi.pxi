@@ -91,7 +91,8 @@ cdef public int qoe_engine_create(qoe_engine **out, const qoe_config *config) no
         e.config.min_confidence = e.forest.header.min_confidence if e.forest.header.n_trees else 0.5
     for i in range(4):
         e.table.seed[i] = qoe_mum(e.config.seed + <uint64_t> i * 0x9E3779B97F4A7C15ULL, 0xD6E8FEB86659FD93ULL) | 1
-    e.table.next_id = 1
+    e.table.next_id = 1 + e.config.shard
+    e.table.id_step = max(e.config.n_shards, <uint32_t> 1)
     e.table.free_head = e.table.ended_head = e.table.ended_tail = NONE
     e.table.hand = NONE                           # one before the first record
     e.table.free_extension = NONE

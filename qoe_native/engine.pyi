@@ -38,6 +38,8 @@ class Engine:
         idle_timeout_ns: int = 0,
         active_timeout_ns: int = 0,
         seed: int = 0,
+        shard: int = 0,
+        n_shards: int = 0,
         options: int = 0,
         min_confidence: float = 0.0,
         model: bytes | None = None,

@@ -119,7 +119,7 @@ cdef struct Table:
     uint32_t free_head, ended_head, ended_tail, hand, eviction_hand, flush_hand
     uint32_t max_extensions, extension_high_water, free_extension
     uint64_t seed[4]
-    uint64_t next_id
+    uint64_t next_id, id_step  # of the shard: unique over all
 
 
 cdef inline uint64_t hash_headers(const Table *t, const Headers *h) noexcept nogil:
@@ -329,6 +329,6 @@ cdef inline void start_flow(Table *t, uint32_t record, const Headers *h, uint64_
     f.first_ns = ts_ns
     f.next_decision = 4
     f.extension = NONE
-    t.next_id += 1
+    t.next_id += t.id_step
     t.n_live += 1
     index_insert(t, hashed, record)

@@ -221,7 +221,7 @@ cdef inline uint32_t flow_of_piece(qoe_engine *e, const FragmentKey *k, int *way
         Fragment *slot = &e.fragments[(key >> 32) & e.fragment_mask]
         Flow *f
     e.counters.fragments += 1
-    if slot.key == key:
+    if slot.key == key and slot.record != NONE:
         f = &e.table.flows[slot.record]
         if f.life == RECORD_LIVE and f.flow_id == slot.flow_id:
             way[0] = <int> slot.way
@@ -235,9 +235,27 @@ cdef inline void note_piece(qoe_engine *e, const FragmentKey *k, uint32_t record
         uint64_t key = fragment_key(e, k)
         Fragment *slot = &e.fragments[(key >> 32) & e.fragment_mask]
     slot.key = key
-    slot.flow_id = e.table.flows[record].flow_id
+    slot.flow_id = e.table.flows[record].flow_id if record != NONE else 0
     slot.record = record
     slot.way = way
+
+
+cdef bint is_ours(qoe_engine *e, const Headers *h, uint64_t hashed) noexcept nogil:
+    # Is this packet of our shard? A datagram's later pieces go where its first piece went.
+    cdef uint64_t key
+    cdef Fragment *slot
+    if h.fragment == LATER_PIECE:
+        key = fragment_key(e, &h.piece)
+        slot = &e.fragments[(key >> 32) & e.fragment_mask]
+        if slot.key == key:
+            return slot.record != NONE
+    if (hashed >> 16 & 0xFFFF) * e.config.n_shards >> 16 == e.config.shard:
+        return True
+    if h.fragment == FIRST_PIECE:
+        note_piece(e, &h.piece, NONE, 0)
+    if h.carried:
+        note_piece(e, &h.carrier, NONE, 0)
+    return False
 
 
 cdef inline uint32_t find_or_make(qoe_engine *e, const Headers *h, uint64_t hashed, uint64_t ts_ns,
@@ -331,9 +349,11 @@ cdef inline void track(qoe_engine *e, const Headers *h, const qoe_packet *packet
 
 
 cdef inline void count_status(qoe_engine *e, const qoe_packet *packet, int status) noexcept nogil:
+    e.counters.by_status[status] += 1
+    if status == QOE_PKT_OTHER_SHARD:
+        return
     e.counters.packets += 1
     e.counters.bytes += packet.wire_len
-    e.counters.by_status[status] += 1
     if packet.captured_len == 0:
         e.counters.zero_length += 1
 
@@ -350,10 +370,17 @@ cdef void take_burst(qoe_engine *e, const qoe_packet *packets, uint32_t n, qoe_v
     for i in range(n):
         data[i] = qoe_isolate(packets[i].data, packets[i].captured_len)
         status[i] = decode(data[i], packets[i].captured_len, packets[i].wire_len, packets[i].link_type, &headers[i])
-        count_status(e, &packets[i], status[i])
         hashed[i] = 0
         if status[i] == QOE_PKT_FLOW:
             hashed[i] = hash_headers(&e.table, &headers[i])
+        if e.config.n_shards > 1:
+            if status[i] == QOE_PKT_FLOW:
+                if not is_ours(e, &headers[i], hashed[i]):
+                    status[i] = QOE_PKT_OTHER_SHARD
+            elif e.config.shard:
+                status[i] = QOE_PKT_OTHER_SHARD
+        count_status(e, &packets[i], status[i])
+        if status[i] == QOE_PKT_FLOW:
             prefetch(&e.table.index[hashed[i] & e.table.mask])
     for i in range(n):
         record = NONE

@@ -81,7 +81,7 @@ struct qoe_verdict {
 enum qoe_packet_status {
     QOE_PKT_FLOW = 0, QOE_PKT_NOT_IP = 1, QOE_PKT_TRUNCATED = 2, QOE_PKT_BAD_LINK = 3,
     QOE_PKT_BAD_TUNNEL = 4, QOE_PKT_BAD_IPV4 = 5, QOE_PKT_BAD_IPV6 = 6, QOE_PKT_TOO_DEEP = 7,
-    QOE_PKT_LINK_TYPE = 8, QOE_PKT_N_STATUS = 9
+    QOE_PKT_LINK_TYPE = 8, QOE_PKT_OTHER_SHARD = 9, QOE_PKT_N_STATUS = 10
 };
 
 struct qoe_config {             /* zero it, then set struct_size; 0 means the default */
@@ -94,6 +94,7 @@ struct qoe_config {             /* zero it, then set struct_size; 0 means the de
     uint64_t idle_timeout_ns;   /* 0 = never */
     uint64_t active_timeout_ns; /* 0 = never */
     uint64_t seed;              /* of the flow hash; 0 = from the system's random source */
+    uint32_t shard, n_shards;   /* take only the flows of this shard of so many that see the same packets */
     float min_confidence;       /* below it a verdict stays QOE_UNKNOWN; default the model's own */
     uint32_t max_decisions;     /* ring of traced decisions; default 65,536 with QOE_TRACE_FEATURES */
     const uint8_t *model;       /* bytes of a model file, copied; NULL = the model-free rules alone */
