@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias, TypeVar
 
 from qoe.capture import Source, link_name
 from qoe.errors import CaptureError
@@ -17,6 +17,7 @@ from qoe_native.engine import STATUS_NAMES, decode_one
 if TYPE_CHECKING:
     from qoe.flows import Engine
     from qoe.schema import Burst
+    from qoe.shards import Shards
 
 T = TypeVar("T")
 Event: TypeAlias = Literal["export", "interval"]
@@ -26,6 +27,15 @@ Progress: TypeAlias = Callable[[Source, int], None]
 _WILD_JUMP_NS: Final = 3_600 * 10**9
 _LATE_NS: Final = int(datetime(2100, 1, 1, tzinfo=UTC).timestamp()) * 10**9
 _UNKNOWN_LINK: Final = STATUS_NAMES.index("unknown_link_type")
+
+
+class _Counted(Protocol):
+    """What takes packets and counts them: an engine, or several."""
+
+    @property
+    def now_ns(self) -> int: ...
+
+    def counters(self) -> dict[str, int]: ...
 
 
 class Feed:
@@ -59,14 +69,17 @@ class Feed:
     def __init__(
         self, paths: Sequence[str], engine: Engine, interval_ns: int = 0, progress: Progress | None = None
     ) -> None:
+        self._engine, self._interval_ns = engine, interval_ns
+        self._begin(paths, engine, progress)
+
+    def _begin(self, paths: Sequence[str], counted: _Counted, progress: Progress | None) -> None:
         self.captures: list[CaptureSummary] = []
         self.errors: list[str] = []
         self.warnings: list[str] = []
         self.interrupted = False
         self.first_ns: int | None = None
         self.start_ns = self.end_ns = 0
-        self._paths, self._engine, self._interval_ns = paths, engine, interval_ns
-        self._progress = progress
+        self._paths, self._counted, self._progress = paths, counted, progress
         self._waiting = False
 
     @property
@@ -101,7 +114,7 @@ class Feed:
             self.interrupted = True
 
     def _read(self, source: Source) -> Iterator[Event]:
-        unknown_before = self._engine.counters()["packets_unknown_link_type"]
+        unknown_before = self._counted.counters()["packets_unknown_link_type"]
         try:
             if self._interval_ns:
                 yield from self._enter_interval(source)
@@ -109,7 +122,7 @@ class Feed:
         except KeyboardInterrupt:
             self.interrupted = True
         finally:
-            n_unknown = self._engine.counters()["packets_unknown_link_type"] - unknown_before
+            n_unknown = self._counted.counters()["packets_unknown_link_type"] - unknown_before
             self._note(source, n_unknown)
 
     def _consume(self, source: Source) -> Iterator[Event]:
@@ -190,13 +203,13 @@ class Feed:
         )
 
     def _note_end(self) -> None:
-        n_back = self._engine.counters()["clock_back"]
+        n_back = self._counted.counters()["clock_back"]
         if n_back:
             self.warnings.append(
                 f"the clock ran backwards: {n_back:,} packets are older than one before them;"
                 " rates and gaps there are not reliable"
             )
-        if self._engine.now_ns >= _LATE_NS:
+        if self._counted.now_ns >= _LATE_NS:
             self.warnings.append("packets lie after the year 2100: was the recorder's clock set?")
         if self.interrupted:
             self.warnings.append("interrupted: what was read until then is counted")
@@ -217,6 +230,33 @@ class Feed:
         if self._waiting or self.interrupted:
             raise KeyboardInterrupt
         self.interrupted = True
+
+
+class SharedFeed(Feed):
+    """Reads captures once for several engines, each of which works in a thread of its own.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        As `qoe.capture.expand` gives them.
+    shards : Shards
+        Take the packets, and hand on the flows that end.
+    progress : callable, optional
+        Called now and then.
+    """
+
+    def __init__(self, paths: Sequence[str], shards: Shards, progress: Progress | None = None) -> None:
+        self._shards, self._interval_ns = shards, 0
+        self._begin(paths, shards, progress)
+
+    def _consume(self, source: Source) -> Iterator[Event]:
+        yield from ()
+        with self._shards.reading(source.reader) as capture:
+            while not self.interrupted and (wanted := capture.wait()) != "end":
+                if wanted == "more":
+                    self._patiently(source.fill)
+                    capture.filled_up()
+                    self._report(source)
 
 
 def _is_unknown(link_type: int) -> bool:

@@ -109,8 +109,8 @@ class Option(IntFlag):
 _Spec: TypeAlias = "tuple[str, str] | tuple[str, str, int]"
 
 
-def _pair(name: str, kind: str, *n: int) -> list[_Spec]:
-    return [(f"{name}_{way}", kind, *n) for way in ("forward", "reverse")]
+def _pair(name: str, kind: str, n: int = 0) -> list[_Spec]:
+    return [(f"{name}_{way}", kind, n) for way in ("forward", "reverse")]
 
 
 class Field(NamedTuple):

@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from qoe.schema import Burst, RecordArray
-    from qoe_native.engine import CaptureReader
+    from qoe_native.engine import CaptureReader, SharedCapture
 
 Status = Literal["more", "until", "export", "end", "error"]
 
 IDLE_TIMEOUT_S: Final = 120.0
 ACTIVE_TIMEOUT_S: Final = 1800.0
+DEFAULT_MAX_FLOWS: Final = 1_048_576
 DEFAULT_MODEL: Final = "default"
 _SNAPSHOT_PIECE: Final = 4096
 
@@ -173,6 +174,16 @@ class Engine:
             it stands).
         """
         return self._engine.consume(reader, until_ns)
+
+    def consume_shared(self, capture: SharedCapture, worker: int) -> bool:
+        """Take packets of a capture that several engines share; see `qoe.shards`.
+
+        Returns
+        -------
+        bool
+            True: many ended flows wait, fetch them; False: no packet is left.
+        """
+        return capture.feed(self._engine, worker)
 
     def snapshot(self, since_ns: int = 0) -> RecordArray:
         """Live flows with a packet at or after `since_ns`, as FLOW_DTYPE records."""

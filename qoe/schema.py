@@ -12,19 +12,48 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from qoe.fields import CLASS_NAMES as CLASS_NAMES
-from qoe.fields import FLOW_FIELDS
-from qoe.fields import N_FIRST as N_FIRST
-from qoe.fields import N_GAP_BINS as N_GAP_BINS
-from qoe.fields import N_SIZE_BINS as N_SIZE_BINS
-from qoe.fields import AppClass as AppClass
-from qoe.fields import EndReason as EndReason
-from qoe.fields import Evidence as Evidence
-from qoe.fields import FlowFlag as FlowFlag
-from qoe.fields import Option as Option
-from qoe.fields import Signal as Signal
-from qoe.fields import State as State
-from qoe.fields import Tunnel as Tunnel
+from qoe.fields import (
+    CLASS_NAMES,
+    FLOW_FIELDS,
+    N_FIRST,
+    N_GAP_BINS,
+    N_SIZE_BINS,
+    AppClass,
+    EndReason,
+    Evidence,
+    FlowFlag,
+    Option,
+    Signal,
+    State,
+    Tunnel,
+)
+
+__all__ = [
+    "CHUNK_DTYPE",
+    "CLASS_NAMES",
+    "DECISION_DTYPE",
+    "FLOW_DTYPE",
+    "N_FEATURES",
+    "N_FIRST",
+    "N_GAP_BINS",
+    "N_SIZE_BINS",
+    "PACKET_DTYPE",
+    "VERDICT_DTYPE",
+    "AppClass",
+    "BoolArray",
+    "Burst",
+    "Curves",
+    "EndReason",
+    "Evidence",
+    "FloatArray",
+    "FlowFlag",
+    "IntArray",
+    "Option",
+    "RecordArray",
+    "Signal",
+    "State",
+    "Tunnel",
+]
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 IntArray: TypeAlias = npt.NDArray[np.int64]

@@ -131,7 +131,7 @@ cdef class Engine:
                 status = reader.state.status
                 if n:
                     take_burst(self.engine, burst, n, NULL)
-                if status == CAPTURE_MORE and refill(reader):
+                if status == CAPTURE_MORE and refill(reader, reader.start, READ_BYTES):
                     continue
                 if status != CAPTURE_READY:
                     break

@@ -147,6 +147,22 @@ class ColumnPages:
     def write(self, write: Callable[[memoryview], object], offset: int) -> tuple[int, bytes]:
         """Write what was added as columns of a row group; gives its bytes and ``ColumnChunk`` structs."""
 
+@final
+class SharedCapture:
+    """The packets of one reader for several engines, each in a thread of its own; see `qoe.shards`."""
+
+    def __new__(cls, reader: CaptureReader, n_workers: int) -> SharedCapture: ...
+    def feed(self, engine: Engine, worker: int) -> bool:
+        """Take packets, without the GIL; False: none is left, True: many ended flows wait."""
+    def wait(self) -> Literal["more", "end", "ready"]:
+        """Wait a little until the reader wants bytes (``more``) or all workers are done (``end``)."""
+    def filled_up(self) -> None:
+        """Say that the reader was given what `wait` asked for."""
+    def give_up(self) -> None:
+        """Say, in a worker that failed, that it takes no more: all end."""
+    def close(self) -> None:
+        """Let the workers end once they took what was read so far."""
+
 def sort_records(records: memoryview, record_bytes: int, key_offset: int) -> None:
     """Order packed records by the unsigned 64-bit number at `key_offset`, in place."""
 

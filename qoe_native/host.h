@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <arpa/inet.h>
+#include <pthread.h>
 #include <time.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -51,6 +52,25 @@ static inline void qoe_unmap(void *p, uint64_t n_bytes)
 /* One aligned word that one thread writes and another reads: old or new, nothing between. */
 static inline uint64_t qoe_read_word(const uint64_t *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
 static inline void qoe_write_word(uint64_t *p, uint64_t v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); }
+
+/* In a loop that waits for another core. */
+static inline void qoe_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#endif
+}
+
+/* Waits on a condition for a tenth of a second at most. */
+static inline int qoe_wait_a_while(pthread_cond_t *condition, pthread_mutex_t *lock)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += 100000000;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    return pthread_cond_timedwait(condition, lock, &until);
+}
 
 static inline uint64_t qoe_random_seed(void)
 {

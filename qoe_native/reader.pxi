@@ -13,7 +13,7 @@ from qoe_native.capture cimport (
 
 cdef enum:
     READ_BYTES = 262144            # read at once: stays in a core's cache until its packets were taken
-    REFILLS = 64                   # of READ_BYTES before Python has a turn (signals, progress)
+    TURN_BYTES = 16777216          # read before Python has a turn (signals, progress)
 
 cdef tuple CAPTURE_STATUS = ("ready", "more", "until", "end", "error")
 cdef tuple CAPTURE_FORMAT = (None, "pcap", "pcapng")
@@ -49,7 +49,7 @@ cdef class CaptureReader:
     cdef uint8_t *start
     cdef uint64_t window_bytes
     cdef int fd                    # what refill() reads; -1: nothing
-    cdef int refills               # since Python had its turn
+    cdef uint64_t refilled         # bytes since Python had its turn
 
     def __cinit__(self, size_t window_bytes=1048576):
         cdef bytearray memory
@@ -80,7 +80,7 @@ cdef class CaptureReader:
             Writable, of at least one byte once `status` is "more".
         """
         slide_window(&self.state, self.start)
-        self.refills = 0
+        self.refilled = 0
         return self.window[self.state.end:self.state.end + READ_BYTES]
 
     def read_from(self, int fd):
@@ -234,26 +234,27 @@ cdef class CaptureReader:
 
 
 cdef inline void slide_window(CaptureState *s, uint8_t *start) noexcept nogil:
-    # moves what is unread to the front
+    # moves what is unread to the front of a window
     cdef uint64_t left = s.end - s.pos
-    memmove(start, start + s.pos, left)
+    memmove(start, s.window + s.pos, left)
+    s.window = start
     s.base += s.pos
     s.pos = 0
     s.end = left
 
 
-cdef bint refill(CaptureReader reader) noexcept nogil:
-    # reads the next piece without Python; False: it is Python's turn
+cdef bint refill(CaptureReader reader, uint8_t *start, uint64_t most_bytes) noexcept nogil:
+    # reads the next piece into a window without Python; False: it is Python's turn
     cdef:
         CaptureState *s = &reader.state
         ssize_t n_bytes
-    if reader.fd < 0 or s.eof or reader.refills >= REFILLS:
+    if reader.fd < 0 or s.eof or reader.refilled >= TURN_BYTES:
         return False
-    slide_window(s, reader.start)
-    n_bytes = read(reader.fd, reader.start + s.end, min(READ_BYTES, reader.window_bytes - s.end))
+    slide_window(s, start)
+    n_bytes = read(reader.fd, start + s.end, min(most_bytes, reader.window_bytes - s.end))
     if n_bytes <= 0:
         return False
-    reader.refills += 1
+    reader.refilled += n_bytes
     s.end += n_bytes
     return True
 

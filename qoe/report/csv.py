@@ -6,7 +6,8 @@ spares the import of Arrow. The columns are those of `qoe.report.flows.flow_batc
 
 from __future__ import annotations
 
-from typing import IO
+from copy import copy
+from typing import IO, Self
 
 from qoe.report.columns import Columns
 from qoe.report.layout import Layout
@@ -25,14 +26,23 @@ class CsvRows:
     """
 
     def __init__(self, sink: IO[bytes], columns: Columns) -> None:
-        layout = Layout(columns)
-        self._lines = CsvLines(layout.record_bytes, layout.cells, layout.names)
+        self._layout = Layout(columns)
+        self._lines = self._new_lines()
         self._sink = sink
-        sink.write(",".join(layout.labels).encode() + b"\n")
+        sink.write(",".join(self._layout.labels).encode() + b"\n")
+
+    def _new_lines(self) -> CsvLines:
+        return CsvLines(self._layout.record_bytes, self._layout.cells, self._layout.names)
 
     def write(self, flows: memoryview) -> None:
         """Write one line a flow; floats have fixed places (three, of confidence and probability four)."""
-        self._lines.write(flows, self._sink.write)
+        self._lines.write(flows, self._sink.write)  # whole lines at a time
+
+    def another(self) -> Self:
+        """Another writer of the same lines, for another thread."""
+        twin = copy(self)
+        twin._lines = self._new_lines()
+        return twin
 
     def close(self) -> None:
         """End the document: nothing is owed."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import IO, Final
+from threading import Lock
+from typing import IO, Final, Self
 
 import numpy as np
 import pyarrow as pa
@@ -65,6 +66,7 @@ class JsonRows:
 
     def __init__(self, sink: IO[bytes], addresses: AddressTexts, columns: Columns) -> None:
         self._addresses, self._columns = addresses, columns
+        self._lock = Lock()
         self._rows = _JsonLines(sink, self._batch(np.empty(0, FLOW_DTYPE)).schema)
 
     def _batch(self, flows: RecordArray) -> pa.RecordBatch:
@@ -74,7 +76,12 @@ class JsonRows:
         """Write one row a flow."""
         records = np.frombuffer(flows, FLOW_DTYPE)
         for start in range(0, len(records), BLOCK_ROWS):
-            self._rows.write(self._batch(records[start : start + BLOCK_ROWS]))
+            with self._lock:
+                self._rows.write(self._batch(records[start : start + BLOCK_ROWS]))
+
+    def another(self) -> Self:
+        """Another writer of the same array, for another thread: this one, one block at a time."""
+        return self
 
     def close(self) -> None:
         """Write what ends the document."""

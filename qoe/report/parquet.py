@@ -9,8 +9,9 @@ this module adds is the file around the columns, in Thrift's compact protocol
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import IO, Final, NamedTuple
+from copy import copy
+from threading import Lock
+from typing import IO, Final, NamedTuple, Self
 
 from qoe import __version__
 from qoe.report.columns import Columns
@@ -116,6 +117,48 @@ def _schema(layout: Layout) -> list[bytes]:
     return [root, *(_element(*column) for column in zip(layout.labels, layout.kinds, strict=True))]
 
 
+class _File:
+    """A Parquet file being written: row groups as they come, one at a time, and the footer.
+
+    Parameters
+    ----------
+    sink : binary file object
+        Where the bytes go.
+    layout : Layout
+        Its columns.
+    """
+
+    def __init__(self, sink: IO[bytes], layout: Layout) -> None:
+        self._sink, self._layout = sink, layout
+        self._lock = Lock()
+        self._groups: list[bytes] = []
+        self._n_rows = 0
+        self._offset = len(_MAGIC)
+        sink.write(_MAGIC)
+
+    def write_group(self, pages: ColumnPages) -> None:
+        """Write a row group of what `pages` holds."""
+        columns = _items(_STRUCT, [b""] * len(self._layout.labels))
+        with self._lock:
+            n_rows = pages.n_rows
+            n_bytes, chunks = pages.write(self._sink.write, self._offset)
+            fields = (1, _LIST, columns + chunks), (2, _I64, _integer(n_bytes)), (3, _I64, _integer(n_rows))
+            self._groups.append(_struct(*fields))
+            self._offset += n_bytes
+            self._n_rows += n_rows
+
+    def write_footer(self) -> None:
+        """Write what ends the file."""
+        footer = _struct(
+            (1, _I32, _integer(_VERSION)),
+            (2, _LIST, _items(_STRUCT, _schema(self._layout))),
+            (3, _I64, _integer(self._n_rows)),
+            (4, _LIST, _items(_STRUCT, self._groups)),
+            (6, _BINARY, _text(f"qoe version {__version__}".encode())),
+        )
+        self._sink.write(footer + len(footer).to_bytes(4, "little") + _MAGIC)
+
+
 class ParquetRows:
     """Parquet in row groups of `GROUP_ROWS`, one of which is kept until it is full.
 
@@ -128,43 +171,33 @@ class ParquetRows:
     """
 
     def __init__(self, sink: IO[bytes], columns: Columns) -> None:
-        self._layout = layout = Layout(columns)
+        self._layout = Layout(columns)
+        self._file = _File(sink, self._layout)
+        self._unfinished: list[ColumnPages] = []
+        self._pages = self._new_pages()
+
+    def _new_pages(self) -> ColumnPages:
+        layout = self._layout
         labels = [label.encode() for label in layout.labels]
-        self._pages = ColumnPages(layout.record_bytes, layout.cells, layout.names, labels)
-        self._sink = sink
-        self._groups: list[bytes] = []
-        self._n_rows = 0
-        self._offset = len(_MAGIC)
-        sink.write(_MAGIC)
+        pages = ColumnPages(layout.record_bytes, layout.cells, layout.names, labels)
+        self._unfinished.append(pages)
+        return pages
 
     def write(self, flows: memoryview) -> None:
         """Write one row a flow."""
         self._pages.add(flows)
         if self._pages.n_rows >= GROUP_ROWS:
-            self._write_group()
+            self._file.write_group(self._pages)
 
-    def _write_group(self) -> None:
-        n_rows = self._pages.n_rows
-        n_bytes, chunks = self._pages.write(self._sink.write, self._offset)
-        self._groups.append(
-            _struct(
-                (1, _LIST, _items(_STRUCT, [b""] * len(self._layout.labels)) + chunks),
-                (2, _I64, _integer(n_bytes)),
-                (3, _I64, _integer(n_rows)),
-            )
-        )
-        self._offset += n_bytes
-        self._n_rows += n_rows
+    def another(self) -> Self:
+        """Another writer of the same file, for another thread: its row groups come between."""
+        twin = copy(self)
+        twin._pages = self._new_pages()
+        return twin
 
     def close(self) -> None:
-        """Write the last rows and the footer."""
-        if self._pages.n_rows:
-            self._write_group()
-        footer = _struct(
-            (1, _I32, _integer(_VERSION)),
-            (2, _LIST, _items(_STRUCT, _schema(self._layout))),
-            (3, _I64, _integer(self._n_rows)),
-            (4, _LIST, _items(_STRUCT, self._groups)),
-            (6, _BINARY, _text(f"qoe version {__version__}".encode())),
-        )
-        self._sink.write(footer + len(footer).to_bytes(4, "little") + _MAGIC)
+        """Write the last rows, also those of the other writers, and the footer."""
+        for pages in self._unfinished:
+            if pages.n_rows:
+                self._file.write_group(pages)
+        self._file.write_footer()
