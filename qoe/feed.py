@@ -256,7 +256,7 @@ class SharedFeed(Feed):
                 if wanted == "more":
                     self._patiently(source.fill)
                     capture.filled_up()
-                    self._report(source)
+                self._report(source)
 
 
 def _is_unknown(link_type: int) -> bool:

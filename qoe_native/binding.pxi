@@ -131,7 +131,8 @@ cdef class Engine:
                 status = reader.state.status
                 if n:
                     take_burst(self.engine, burst, n, NULL)
-                if status == CAPTURE_MORE and refill(reader, reader.start, READ_BYTES):
+                if status == CAPTURE_MORE and reader.refilled < TURN_BYTES \
+                        and refill(reader, reader.start):
                     continue
                 if status != CAPTURE_READY:
                     break

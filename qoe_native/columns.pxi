@@ -8,7 +8,7 @@ from libc.string cimport memcmp
 
 from qoe_native.capture cimport bswap64
 from qoe_native.parquet cimport (
-    DATA_PAGE, DELTA_BINARY_PACKED, DELTA_BLOCK, DICTIONARY_PAGE, HEADER_BYTES, LEVELS_RLE, PLAIN, RLE_DICTIONARY,
+    DATA_PAGE, DELTA_BINARY_PACKED, DELTA_BLOCK, DICTIONARY_PAGE, PAGE_HEADER_BYTES, LEVELS_RLE, PLAIN, RLE_DICTIONARY,
     bits_of, put_delta_begin, put_delta_block, put_hybrid, put_integer, put_no_nulls, put_page_header, put_varint,
     put_zigzag,
 )
@@ -39,6 +39,7 @@ cdef struct Address:
 cdef struct Column:
     Cell cell
     void *staged                   # PAGE_ROWS values: uint32_t, uint64_t or Address
+    uint32_t n_staged, page_rows   # values that are there, and that make the next page
     void *values                   # the dictionary: uint32_t or Address, in order of appearance; NULL: none
     uint16_t *slots                # number of a value + 1, by its hash
     uint16_t small[256]            # the same of words below 256
@@ -119,15 +120,16 @@ cdef void stage_addresses(const Cell *cell, const uint8_t *record, uint32_t n, u
         record += record_bytes
 
 
-cdef void stage(const Column *c, const uint8_t *record, uint32_t n, uint32_t record_bytes, uint32_t at) noexcept nogil:
-    # copies what a column shows of `n` records to its rows from `at` on
+cdef void stage(Column *c, const uint8_t *record, uint32_t n, uint32_t record_bytes) noexcept nogil:
+    # copies what a column shows of `n` records
     cdef int width = staged_bytes(c.cell.kind)
     if width == 4:
-        stage_words(&c.cell, record, n, record_bytes, <uint32_t *> c.staged + at)
+        stage_words(&c.cell, record, n, record_bytes, <uint32_t *> c.staged + c.n_staged)
     elif width == 8:
-        stage_longs(&c.cell, record, n, record_bytes, <uint64_t *> c.staged + at)
+        stage_longs(&c.cell, record, n, record_bytes, <uint64_t *> c.staged + c.n_staged)
     else:
-        stage_addresses(&c.cell, record, n, record_bytes, <Address *> c.staged + at)
+        stage_addresses(&c.cell, record, n, record_bytes, <Address *> c.staged + c.n_staged)
+    c.n_staged += n
 
 
 cdef inline uint32_t hash_value(const Column *c, const void *values, uint32_t i) noexcept nogil:
@@ -312,10 +314,11 @@ cdef uint8_t *put_values(const Column *c, const void *values, uint32_t n, const 
     return out + 4 * <uint64_t> n
 
 
-cdef uint8_t *put_page(Column *c, uint32_t n, const char **names, uint16_t *codes, uint8_t *out,
-                       int *encoding) noexcept nogil:
-    # the body of a data page of the `n` rows that are staged
-    cdef int physical = physical_type(c.cell.kind), width
+cdef uint8_t *put_page(Column *c, const char **names, uint16_t *codes, uint8_t *out, int *encoding) noexcept nogil:
+    # the body of a data page of what is staged
+    cdef:
+        int physical = physical_type(c.cell.kind), width
+        uint32_t n = c.n_staged
     out = put_no_nulls(n, out)
     if c.values != NULL and not c.given_up:
         if code_addresses(c, n, codes) if c.cell.kind == CELL_ADDRESS else code_words(c, n, codes):
@@ -339,7 +342,7 @@ cdef bint append_page(Column *c, int kind, uint32_t n_values, int encoding, cons
                       uint64_t n_bytes) noexcept nogil:
     # False: there is no memory
     cdef:
-        uint64_t needed = c.n_bytes + HEADER_BYTES + n_bytes
+        uint64_t needed = c.n_bytes + PAGE_HEADER_BYTES + n_bytes
         uint8_t *at
     if needed > c.room_bytes:
         at = <uint8_t *> realloc(c.pages, needed + needed // 2)
@@ -389,6 +392,11 @@ cdef inline bint is_plain(const Column *c) noexcept nogil:
     return physical_type(c.cell.kind) not in (PARQUET_INT32, PARQUET_INT64)
 
 
+cdef inline uint32_t first_page_rows(uint32_t column) noexcept nogil:
+    # so that pages are full one after another, not all at once: work comes in small pieces
+    return PAGE_ROWS // 16 * (1 + column % 16)
+
+
 cdef class ColumnPages:
     """Packed records as the column chunks of Parquet row groups; see `qoe.report.parquet`.
 
@@ -410,7 +418,7 @@ cdef class ColumnPages:
     """
 
     cdef Column *columns
-    cdef uint32_t n_columns, record_bytes, n_staged
+    cdef uint32_t n_columns, record_bytes
     cdef list labels, names
     cdef const char **table
     cdef uint16_t *codes
@@ -443,6 +451,7 @@ cdef class ColumnPages:
             self.columns[i].staged = staged
             width = staged_bytes(cells[i].kind)
             staged += PAGE_ROWS * width + STAGGER_BYTES
+            self.columns[i].page_rows = first_page_rows(i)
             if width != 8 and not grow_dictionary(&self.columns[i]):
                 raise MemoryError
         return 0
@@ -459,33 +468,30 @@ cdef class ColumnPages:
         free(self.staged)
         free(self.page)
 
-    cdef bint encode(self) noexcept nogil:
-        # turns what is staged into a page of every column
+    cdef bint encode(self, Column *c) noexcept nogil:
+        # makes a page of what is staged; False: there is no memory
         cdef:
-            uint32_t i
             int encoding
-            uint8_t *end
-            Column *c
-        for i in range(self.n_columns):
-            c = &self.columns[i]
-            end = put_page(c, self.n_staged, self.table, self.codes, self.page, &encoding)
-            if not append_page(c, DATA_PAGE, self.n_staged, encoding, self.page, end - self.page):
-                return False
-        self.n_staged = 0
+            uint8_t *end = put_page(c, self.table, self.codes, self.page, &encoding)
+        if not append_page(c, DATA_PAGE, c.n_staged, encoding, self.page, end - self.page):
+            return False
+        c.n_staged = 0
+        c.page_rows = PAGE_ROWS
         return True
 
     cdef bint take(self, const uint8_t *records, uint32_t n) noexcept nogil:
         cdef:
             uint32_t at = 0, size, i
+            Column *c
         while at < n:
-            size = min(min(n - at, <uint32_t> BLOCK_ROWS), PAGE_ROWS - self.n_staged)
+            size = min(n - at, <uint32_t> (BLOCK_ROWS - self.n_rows % BLOCK_ROWS))
             for i in range(self.n_columns):
-                stage(&self.columns[i], records + <uint64_t> at * self.record_bytes, size, self.record_bytes,
-                      self.n_staged)
+                c = &self.columns[i]
+                stage(c, records + <uint64_t> at * self.record_bytes, size, self.record_bytes)
+                if c.n_staged == c.page_rows and not self.encode(c):
+                    return False
             at += size
-            self.n_staged += size
-            if self.n_staged == PAGE_ROWS and not self.encode():
-                return False
+            self.n_rows += size
         return True
 
     def add(self, const unsigned char[::1] records):
@@ -501,7 +507,6 @@ cdef class ColumnPages:
             done = self.take(&records[0], n)
         if not done:
             raise MemoryError
-        self.n_rows += n
 
     def write(self, write, uint64_t offset):
         """Write what was added as the columns of a row group, and begin anew.
@@ -523,24 +528,25 @@ cdef class ColumnPages:
         cdef:
             uint64_t start = offset, dictionary_bytes
             Column *c
-        if self.n_staged and not self.encode():
-            raise MemoryError
         chunks = []
         for i in range(self.n_columns):
             c = &self.columns[i]
+            if c.n_staged and not self.encode(c):
+                raise MemoryError
             dictionary_bytes = self.write_dictionary(write, c) if c.coded else 0
             write(PyMemoryView_FromMemory(<char *> c.pages, c.n_bytes, PyBUF_READ))
             chunks.append(chunk_metadata(c, self.labels[i], self.n_rows, offset, dictionary_bytes))
             offset += dictionary_bytes + c.n_bytes
             self.forget(c)
+            c.page_rows = first_page_rows(i)
         self.n_rows = 0
         return offset - start, b"".join(chunks)
 
     cdef uint64_t write_dictionary(self, write, const Column *c) except 0:
         cdef:
-            uint8_t *values = self.page + HEADER_BYTES
+            uint8_t *values = self.page + PAGE_HEADER_BYTES
             uint32_t n_bytes = <uint32_t> (put_values(c, c.values, c.n_values, self.table, values) - values)
-            uint8_t header[HEADER_BYTES]
+            uint8_t header[PAGE_HEADER_BYTES]
             uint64_t n_header = put_page_header(DICTIONARY_PAGE, n_bytes, c.n_values, PLAIN, header) - header
         write(header[:n_header])
         write(PyMemoryView_FromMemory(<char *> values, n_bytes, PyBUF_READ))

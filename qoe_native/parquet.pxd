@@ -19,7 +19,7 @@ cdef enum:
     DICTIONARY_PAGE = 2
     DELTA_BLOCK = 128          # values that share a minimum
     DELTA_MINIBLOCK = 32       # values that share a width
-    HEADER_BYTES = 64          # no page header is longer
+    PAGE_HEADER_BYTES = 64          # no page header is longer
 
 
 cdef inline uint8_t *put_varint(uint64_t value, uint8_t *out) noexcept nogil:

@@ -26,12 +26,12 @@ cdef extern from "host.h" nogil:
 
 
 cdef enum:
-    PIECES_EACH = 4                # that a worker can have made, and somebody not yet taken
+    PIECES_EACH = 32               # that a worker can have made, and somebody not yet taken: 2.5 ms of work
     PIECE_PACKETS = 4096
-    PIECE_BYTES = 131072           # read at once
-    AHEAD = 3                      # pieces that are to be ready for whoever comes next
+    AHEAD = 6                      # pieces that a worker sees to be ready, so that nobody waits for the next
     MOST_WORKERS = 64
-    SPINS = 200                    # looks at whether the next piece is ready, some 5 us, before a worker sleeps
+    SPINS = 1000                   # looks at whether the next piece is ready, some 20 us, before a worker sleeps
+    SHARED_EXPORT_AT = 256         # ended flows: writing many at once would keep the others waiting
     WORKER_WORDS = 8               # a worker's word has a cache line of its own
 
 
@@ -124,7 +124,7 @@ cdef class SharedCapture:
         piece.n = 0
         while piece.n == 0 and s.status != CAPTURE_END and s.status != CAPTURE_ERROR:
             slide_window(s, piece.bytes)
-            if s.status == CAPTURE_MORE and not self.filled and not refill(self.reader, piece.bytes, PIECE_BYTES):
+            if s.status == CAPTURE_MORE and not self.filled and not refill(self.reader, piece.bytes):
                 return False
             self.filled = False
             piece.n = capture_next(s, piece.packets, PIECE_PACKETS, 0)
@@ -174,11 +174,11 @@ cdef class SharedCapture:
         if read_word(&self.made) - mine >= AHEAD:
             return True
         pthread_mutex_lock(&self.lock)
-        if self.made > mine:
-            self.make_next(worker)                # before it is missed: the others need not wait then
+        while self.made < mine + AHEAD and self.make_next(worker):
+            pass                                  # before they are missed: nobody need wait then
         while self.made <= mine and (self.making or not self.closed):
-            if not self.make_next(worker):
-                self.rest(mine)
+            self.rest(mine)
+            self.make_next(worker)
         pthread_mutex_unlock(&self.lock)
         return self.made > mine
 
@@ -197,7 +197,7 @@ cdef class SharedCapture:
         cdef:
             Piece *piece
             uint32_t at, n
-            uint32_t export_at = min(EXPORT_AT, (engine.table.n_records - engine.table.max_flows) // 2)
+            uint32_t export_at = min(SHARED_EXPORT_AT, (engine.table.n_records - engine.table.max_flows) // 2)
         while self.next_piece(worker):
             piece = self.ring[self.word(worker)[0] % self.n_pieces]
             at = self.place[worker]
