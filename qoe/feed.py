@@ -7,15 +7,15 @@ import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias, TypeVar
 
 from qoe.capture import Source, link_name
 from qoe.errors import CaptureError
-from qoe.report.result import CaptureSummary
 from qoe_native.engine import STATUS_NAMES, decode_one
 
 if TYPE_CHECKING:
     from qoe.flows import Engine
+    from qoe.report.result import CaptureSummary
     from qoe.schema import Burst
     from qoe.shards import Shards
 
@@ -54,8 +54,6 @@ class Feed:
 
     Attributes
     ----------
-    captures : list of CaptureSummary
-        What was read of each capture that was opened, and of the one being read when it ends.
     errors, warnings : list of str
         A line each, with the capture's name: what could not be read; what could, but is odd.
     interrupted : bool
@@ -73,7 +71,7 @@ class Feed:
         self._begin(paths, engine, progress)
 
     def _begin(self, paths: Sequence[str], counted: _Counted, progress: Progress | None) -> None:
-        self.captures: list[CaptureSummary] = []
+        self._read_captures: list[dict[str, Any]] = []
         self.errors: list[str] = []
         self.warnings: list[str] = []
         self.interrupted = False
@@ -81,6 +79,18 @@ class Feed:
         self.start_ns = self.end_ns = 0
         self._paths, self._counted, self._progress = paths, counted, progress
         self._waiting = False
+
+    @property
+    def captures(self) -> list[CaptureSummary]:
+        """What was read of each capture that was opened, and of the one being read when it ends."""
+        from qoe.report.result import CaptureSummary
+
+        return [CaptureSummary(**read) for read in self._read_captures]
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a capture could be opened."""
+        return bool(self._read_captures)
 
     @property
     def partial(self) -> bool:
@@ -171,7 +181,7 @@ class Feed:
 
     def _report(self, source: Source) -> None:
         if self._progress:
-            done = sum(c.packets for c in self.captures)
+            done = sum(capture["packets"] for capture in self._read_captures)
             self._progress(source, done + source.reader.counters()["packets"])
 
     def _note(self, source: Source, n_unknown: int) -> None:
@@ -192,14 +202,14 @@ class Feed:
             )
         if not counters["packets"] and not lines and not self.interrupted:
             self.warnings.append(f"{source.name}: holds no packet")
-        self.captures.append(
-            CaptureSummary(
-                name=source.name,
-                packets=counters["packets"],
-                bytes=counters["wire_bytes"],
-                truncated=bool(counters["truncated"]),
-                error=mistake,
-            )
+        self._read_captures.append(
+            {
+                "name": source.name,
+                "packets": counters["packets"],
+                "bytes": counters["wire_bytes"],
+                "truncated": bool(counters["truncated"]),
+                "error": mistake,
+            }
         )
 
     def _note_end(self) -> None:

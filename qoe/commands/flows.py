@@ -10,7 +10,6 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 from qoe.commands import common
-from qoe.fields import FLOW_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -139,7 +138,7 @@ def _by_one(
     with feed.catching_interrupts():
         for _ in feed.events():
             listing.write_ended(0, engine)
-        if feed.captures:
+        if feed.has_begun:
             engine.advance(engine.now_ns)  # what is over by now ends so, not by being flushed
             listing.flush(0, engine)
     return feed
@@ -157,7 +156,7 @@ def _by_workers(
     with feed.catching_interrupts():
         for _ in feed.events():
             pass
-        if feed.captures:
+        if feed.has_begun:
             shards.finish(listing.flush)
     return feed
 
@@ -174,6 +173,7 @@ class _Listing:
 
     def write_ended(self, worker: int, engine: Engine) -> None:
         """Write what ended; flows that end together come as they began."""
+        from qoe.fields import FLOW_BYTES
         from qoe_native.engine import sort_records
 
         write, batch = self._hand(worker)
@@ -189,6 +189,8 @@ class _Listing:
             self.write_ended(worker, engine)
 
     def _hand(self, worker: int) -> _Hand:
+        from qoe.fields import FLOW_BYTES
+
         with self._lock:
             if worker not in self._hands:
                 write = self._writer.hand() if self._writer else self._open()
