@@ -427,6 +427,7 @@ class Source:
 
     def close(self) -> None:
         """Close the file; the reader keeps what it holds."""
+        self.reader.read_from(-1)
         self._raw.close()
 
     def __enter__(self) -> Self:

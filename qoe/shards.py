@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, Final
 
 from qoe.flows import DEFAULT_MAX_FLOWS, Engine
@@ -68,9 +68,9 @@ class Shards:
         """
         capture = SharedCapture(reader, len(self.engines))
 
-        def take(shard: int) -> None:
+        def take(shard: int, stop: Event) -> None:
             try:
-                while self.engines[shard].consume_shared(capture, shard):
+                while not stop.is_set() and self.engines[shard].consume_shared(capture, shard):
                     self._on_ended(shard, self.engines[shard])
             except BaseException:
                 capture.give_up()
@@ -82,34 +82,54 @@ class Shards:
         finally:
             capture.close()
             threads.join()
+            capture.leave()
+            threads.raise_failure()
 
-    def finish(self, flush: Callable[[int, Engine], None]) -> None:
-        """Bring all engines to the same time and call `flush` of each in its thread."""
+    def finish(self, batch: int) -> None:
+        """Bring all engines to the same time and end their flows, `batch` at a time, in their threads."""
         now_ns = self.now_ns
-        for engine in self.engines:
+
+        def flush(shard: int, stop: Event) -> None:
+            engine = self.engines[shard]
             engine.advance(now_ns)
-        _Threads(lambda shard: flush(shard, self.engines[shard]), len(self.engines)).join()
+            self._on_ended(shard, engine)
+            while not stop.is_set() and engine.flush(batch):
+                self._on_ended(shard, engine)
+
+        threads = _Threads(flush, len(self.engines))
+        threads.join()
+        threads.raise_failure()
 
 
 class _Threads:
-    """Runs a function once for each number below `n`, at the same time."""
+    """Runs a function once for each number below `n`, at the same time; it may look whether to stop."""
 
-    def __init__(self, run: Callable[[int], None], n: int) -> None:
+    def __init__(self, run: Callable[[int, Event], None], n: int) -> None:
         self._run = run
+        self._stop = Event()
         self._failures: list[BaseException] = []
-        self._threads = [threading.Thread(target=self._guard, args=(i,), daemon=True) for i in range(n)]
+        self._threads = [Thread(target=self._guard, args=(i,), daemon=True) for i in range(n)]
         for thread in self._threads:
             thread.start()
 
     def _guard(self, i: int) -> None:
         try:
-            self._run(i)
+            self._run(i, self._stop)
         except BaseException as failure:
             self._failures.append(failure)
 
     def join(self) -> None:
-        """Wait for all; raises what the first of them raised."""
-        for thread in self._threads:
-            thread.join()
+        """Wait for all; an interruption ends them first."""
+        try:
+            for thread in self._threads:
+                thread.join()
+        except KeyboardInterrupt:
+            self._stop.set()
+            for thread in self._threads:
+                thread.join()
+            raise
+
+    def raise_failure(self) -> None:
+        """Raise what the first of them that failed raised."""
         if self._failures:
             raise self._failures[0]

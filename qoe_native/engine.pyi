@@ -158,6 +158,8 @@ class SharedCapture:
         """Wait a little until the reader wants bytes (``more``) or all workers are done (``end``)."""
     def filled_up(self) -> None:
         """Say that the reader was given what `wait` asked for."""
+    def leave(self) -> None:
+        """Give the reader back, once all workers have ended."""
     def give_up(self) -> None:
         """Say, in a worker that failed, that it takes no more: all end."""
     def close(self) -> None:

@@ -50,6 +50,7 @@ cdef class CaptureReader:
     cdef uint64_t window_bytes
     cdef int fd                    # what refill() reads; -1: nothing
     cdef uint64_t refilled         # bytes since Python had its turn
+    cdef object borrower           # keeps the memory alive that the window then lies in
 
     def __cinit__(self, size_t window_bytes=1048576):
         cdef bytearray memory
@@ -86,9 +87,11 @@ cdef class CaptureReader:
     def read_from(self, int fd):
         """Let `Engine.consume` read a plain file itself, some 16 MB at a time before it asks for more.
 
-        What makes a read end or fail is left to whoever fills `space()` next, who meets it again.
+        What makes a read end or fail is left to whoever fills `space()` next, who meets it again; whose
+        turn is first. -1 ends it.
         """
         self.fd = fd
+        self.refilled = TURN_BYTES
 
     def commit(self, uint64_t n_bytes):
         """Take `n_bytes` that were written to `space()`.

@@ -48,7 +48,7 @@ cdef class SharedCapture:
     Parameters
     ----------
     reader : CaptureReader
-        Not to be used by anybody else until all workers have ended, but for what `wait` asks for.
+        Not to be used by anybody else until `leave`, but for what `wait` asks for.
     n_workers : int
         Threads that will call `feed`, 1 to 64.
 
@@ -80,6 +80,7 @@ cdef class SharedCapture:
         pthread_cond_init(&self.changed, NULL)
         self.reader, self.n_workers, self.n_pieces = reader, n_workers, n_workers * PIECES_EACH
         self.filled = True                        # with what told the reader which format it is
+        reader.borrower = self
         self.own = <Piece *> calloc(self.n_pieces, sizeof(Piece))
         self.ring = <Piece **> calloc(self.n_pieces, sizeof(Piece *))
         if self.own == NULL or self.ring == NULL:
@@ -264,6 +265,11 @@ cdef class SharedCapture:
         self.filled = True
         pthread_cond_broadcast(&self.changed)
         pthread_mutex_unlock(&self.lock)
+
+    def leave(self):
+        """Give the reader back, once all workers have ended."""
+        slide_window(&self.reader.state, self.reader.start)
+        self.reader.borrower = None
 
     def give_up(self):
         """Say, in a worker that failed, that it takes no more: all end."""

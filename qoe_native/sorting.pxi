@@ -39,7 +39,8 @@ cdef void sort_keyed(Keyed *keyed, Keyed *spare, uint32_t n, uint64_t spread) no
         memcpy(first, keyed, n * sizeof(Keyed))
 
 
-cdef void move_records(uint8_t *records, uint32_t record_bytes, Keyed *keyed, uint32_t n, uint8_t *spare) noexcept nogil:
+cdef void move_records(uint8_t *records, uint32_t record_bytes, Keyed *keyed, uint32_t n,
+                       uint8_t *spare) noexcept nogil:
     # each to its place, along the cycles of the permutation
     cdef uint64_t i, at, source
     for i in range(n):

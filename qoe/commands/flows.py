@@ -140,7 +140,9 @@ def _by_one(
             listing.write_ended(0, engine)
         if feed.has_begun:
             engine.advance(engine.now_ns)  # what is over by now ends so, not by being flushed
-            listing.flush(0, engine)
+            listing.write_ended(0, engine)
+            while engine.flush(_BATCH):
+                listing.write_ended(0, engine)
     return feed
 
 
@@ -157,7 +159,7 @@ def _by_workers(
         for _ in feed.events():
             pass
         if feed.has_begun:
-            shards.finish(listing.flush)
+            shards.finish(_BATCH)
     return feed
 
 
@@ -181,12 +183,6 @@ class _Listing:
             flows = batch[: n * FLOW_BYTES]
             sort_records(flows, FLOW_BYTES, 0)
             write(flows)
-
-    def flush(self, worker: int, engine: Engine) -> None:
-        """Write what ended and all that lives."""
-        self.write_ended(worker, engine)
-        while engine.flush(_BATCH):
-            self.write_ended(worker, engine)
 
     def _hand(self, worker: int) -> _Hand:
         from qoe.fields import FLOW_BYTES
