@@ -38,12 +38,6 @@ cdef inline bint is_plain(const Column *c) noexcept nogil:
     return physical_type(c.cell.kind) not in (PARQUET_INT32, PARQUET_INT64)
 
 
-cdef inline int put_named(const Cell *cell, uint32_t value, const char **names, char *out) noexcept nogil:
-    if cell.kind != CELL_NAME:
-        return put_bits(value, names + cell.table, cell.n_names, out)
-    return put_text(names[cell.table + value], out) if value < cell.n_names else put_unsigned(value, out)
-
-
 cdef inline uint8_t *put_string(const Column *c, const void *values, uint32_t i, const char **names,
                                 uint8_t *out) noexcept nogil:
     # the text of value `i` of an array as this column stages them, after its length

@@ -108,6 +108,12 @@ cdef inline int put_bits(uint32_t bits, const char **names, int n_names, char *o
     return n
 
 
+cdef inline int put_named(const Cell *cell, uint32_t value, const char **names, char *out) noexcept nogil:
+    if cell.kind != CELL_NAME:
+        return put_bits(value, names + cell.table, cell.n_names, out)
+    return put_text(names[cell.table + value], out) if value < cell.n_names else put_unsigned(value, out)
+
+
 cdef inline uint32_t get_u4(const uint8_t *at) noexcept nogil:
     cdef uint32_t value
     memcpy(&value, at, 4)
@@ -154,11 +160,7 @@ cdef int put_cell(const uint8_t *record, const Cell *cell, const char **names, c
         return put_fraction(get_u8(other) - get_u8(at) if get_u8(other) > get_u8(at) else 0, 9, out)
     if kind == CELL_SUM:
         return put_unsigned(get_u8(at) + get_u8(other), out)
-    if kind == CELL_NAME:
-        return put_text(names[cell.table + at[0]], out) if at[0] < cell.n_names else put_unsigned(at[0], out)
-    if kind == CELL_BITS_1:
-        return put_bits(at[0], names + cell.table, cell.n_names, out)
-    return put_bits(get_u4(at), names + cell.table, cell.n_names, out)
+    return put_named(cell, get_u4(at) if kind == CELL_BITS_4 else at[0], names, out)
 
 
 cdef inline uint64_t cell_end(const Cell *cell) noexcept nogil:

@@ -185,9 +185,12 @@ class ParquetRows:
 
     def write(self, flows: memoryview) -> None:
         """Write one row a flow."""
-        self._pages.add(flows)
-        if self._pages.n_rows >= GROUP_ROWS:
-            self._file.write_group(self._pages)
+        while flows:
+            room = (GROUP_ROWS - self._pages.n_rows) * self._layout.record_bytes
+            self._pages.add(flows[:room])
+            flows = flows[room:]
+            if self._pages.n_rows == GROUP_ROWS:
+                self._file.write_group(self._pages)
 
     def another(self) -> Self:
         """Another writer of the same file, for another thread: its row groups come between."""
