@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from qoe.flows import Engine
     from qoe.report.result import CaptureSummary
     from qoe.schema import Burst
-    from qoe.shards import Shards
+    from qoe.workers import Workers
 
 T = TypeVar("T")
 Event: TypeAlias = Literal["export", "interval"]
@@ -249,19 +249,19 @@ class SharedFeed(Feed):
     ----------
     paths : sequence of str
         As `qoe.capture.expand` gives them.
-    shards : Shards
+    workers : Workers
         Take the packets, and hand on the flows that end.
     progress : callable, optional
         Called now and then.
     """
 
-    def __init__(self, paths: Sequence[str], shards: Shards, progress: Progress | None = None) -> None:
-        self._shards, self._interval_ns = shards, 0
-        self._begin(paths, shards, progress)
+    def __init__(self, paths: Sequence[str], workers: Workers, progress: Progress | None = None) -> None:
+        self._workers, self._interval_ns = workers, 0
+        self._begin(paths, workers, progress)
 
     def _consume(self, source: Source) -> Iterator[Event]:
         yield from ()
-        with self._shards.reading(source.reader) as capture:
+        with self._workers.reading(source.reader) as capture:
             while not self.interrupted and (wanted := capture.wait()) != "end":
                 if wanted == "more":
                     self._patiently(source.fill)

@@ -176,7 +176,7 @@ class Engine:
         return self._engine.consume(reader, until_ns)
 
     def consume_shared(self, capture: SharedCapture, worker: int) -> bool:
-        """Take packets of a capture that several engines share; see `qoe.shards`.
+        """Take packets of a capture that several engines share; see `qoe.workers`.
 
         Returns
         -------

@@ -149,7 +149,7 @@ class ColumnPages:
 
 @final
 class SharedCapture:
-    """The packets of one reader for several engines, each in a thread of its own; see `qoe.shards`."""
+    """The packets of one reader for several engines, each in a thread of its own; see `qoe.workers`."""
 
     def __new__(cls, reader: CaptureReader, n_workers: int) -> SharedCapture: ...
     def feed(self, engine: Engine, worker: int) -> bool:

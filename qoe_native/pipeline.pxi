@@ -221,7 +221,7 @@ cdef inline uint32_t flow_of_piece(qoe_engine *e, const FragmentKey *k, int *way
         Fragment *slot = &e.fragments[(key >> 32) & e.fragment_mask]
         Flow *f
     e.counters.fragments += 1
-    if slot.key == key and slot.record != NONE:
+    if slot.key == key and slot.record < NONE - 1:
         f = &e.table.flows[slot.record]
         if f.life == RECORD_LIVE and f.flow_id == slot.flow_id:
             way[0] = <int> slot.way
@@ -235,7 +235,7 @@ cdef inline void note_piece(qoe_engine *e, const FragmentKey *k, uint32_t record
         uint64_t key = fragment_key(e, k)
         Fragment *slot = &e.fragments[(key >> 32) & e.fragment_mask]
     slot.key = key
-    slot.flow_id = e.table.flows[record].flow_id if record != NONE else 0
+    slot.flow_id = e.table.flows[record].flow_id if record < NONE - 1 else 0
     slot.record = record
     slot.way = way
 
@@ -244,18 +244,18 @@ cdef bint is_ours(qoe_engine *e, const Headers *h, uint64_t hashed) noexcept nog
     # Is this packet of our shard? A datagram's later pieces go where its first piece went.
     cdef uint64_t key
     cdef Fragment *slot
+    cdef bint ours
     if h.fragment == LATER_PIECE:
         key = fragment_key(e, &h.piece)
         slot = &e.fragments[(key >> 32) & e.fragment_mask]
         if slot.key == key:
             return slot.record != NONE
-    if (hashed >> 16 & 0xFFFF) * e.config.n_shards >> 16 == e.config.shard:
-        return True
+    ours = (hashed >> 16 & 0xFFFF) * e.config.n_shards >> 16 == e.config.shard
     if h.fragment == FIRST_PIECE:
-        note_piece(e, &h.piece, NONE, 0)
+        note_piece(e, &h.piece, NONE - 1 if ours else NONE, 0)
     if h.carried:
-        note_piece(e, &h.carrier, NONE, 0)
-    return False
+        note_piece(e, &h.carrier, NONE - 1 if ours else NONE, 0)
+    return ours
 
 
 cdef inline uint32_t find_or_make(qoe_engine *e, const Headers *h, uint64_t hashed, uint64_t ts_ns,
@@ -349,6 +349,8 @@ cdef inline void track(qoe_engine *e, const Headers *h, const qoe_packet *packet
 
 
 cdef inline void count_status(qoe_engine *e, const qoe_packet *packet, int status) noexcept nogil:
+    if status == QOE_PKT_N_STATUS:
+        return
     e.counters.by_status[status] += 1
     if status == QOE_PKT_OTHER_SHARD:
         return
@@ -378,7 +380,7 @@ cdef void take_burst(qoe_engine *e, const qoe_packet *packets, uint32_t n, qoe_v
                 if not is_ours(e, &headers[i], hashed[i]):
                     status[i] = QOE_PKT_OTHER_SHARD
             elif e.config.shard:
-                status[i] = QOE_PKT_OTHER_SHARD
+                status[i] = QOE_PKT_N_STATUS              # told by the first shard
         count_status(e, &packets[i], status[i])
         if status[i] == QOE_PKT_FLOW:
             prefetch(&e.table.index[hashed[i] & e.table.mask])
@@ -398,7 +400,10 @@ cdef void take_burst(qoe_engine *e, const qoe_packet *packets, uint32_t n, qoe_v
     for i in range(n):
         if status[i] == QOE_PKT_FLOW:
             track(e, &headers[i], &packets[i], hashed[i], &out[i] if out != NULL else NULL)
-        elif out != NULL:
+        elif status[i] == QOE_PKT_OTHER_SHARD:            # it moves the clock, and may end a flow of ours
+            e.counters.clock_back += packets[i].ts_ns < e.now_ns
+            e.now_ns = packets[i].ts_ns
+        if status[i] != QOE_PKT_FLOW and out != NULL:
             fill_verdict(&out[i], NULL, 0, status[i])
         qoe_release(data[i])
     if e.table.high_water:

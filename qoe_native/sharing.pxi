@@ -43,7 +43,7 @@ cdef struct Piece:
 
 
 cdef class SharedCapture:
-    """The packets of one reader for several engines; see `qoe.shards`.
+    """The packets of one reader for several engines; see `qoe.workers`.
 
     Parameters
     ----------

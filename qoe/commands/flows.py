@@ -151,15 +151,15 @@ def _by_workers(
 ) -> Feed:
     """The same in so many threads: each file is read once, each flow tracked by one."""
     from qoe.feed import SharedFeed
-    from qoe.shards import Shards
+    from qoe.workers import Workers
 
-    shards = Shards(n, listing.write_ended, **options)
-    feed = SharedFeed(captures, shards, progress)
+    workers = Workers(n, listing.write_ended, **options)
+    feed = SharedFeed(captures, workers, progress)
     with feed.catching_interrupts():
         for _ in feed.events():
             pass
         if feed.has_begun:
-            shards.finish(_BATCH)
+            workers.finish(_BATCH)
     return feed
 
 

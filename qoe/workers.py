@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _SPARE: Final = 16
 
 
-class Shards:
+class Workers:
     """Engines that share out the flows of the captures they read together.
 
     Which shard a flow is of tells a hash of its addresses; the numbers of flows are unique over all.
@@ -53,7 +53,9 @@ class Shards:
     def counters(self) -> dict[str, int]:
         """Counters of all engines together; each packet is counted once."""
         counted = [engine.counters() for engine in self.engines]
-        return {name: sum(c[name] for c in counted) for name in counted[0] if name != "packets_other_shard"}
+        totals = {name: sum(c[name] for c in counted) for name in counted[0]}
+        # every engine sees every packet and its time
+        return totals | {"clock_back": counted[0]["clock_back"], "packets_other_shard": 0}
 
     @contextmanager
     def reading(self, reader: CaptureReader) -> Iterator[SharedCapture]:
