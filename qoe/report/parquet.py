@@ -13,13 +13,13 @@ from copy import copy
 from threading import Lock
 from typing import IO, Final, NamedTuple, Self
 
-from qoe import __version__
 from qoe.report.columns import Columns
 from qoe.report.layout import Kind, Layout
 from qoe_native.engine import ColumnPages
 
 GROUP_ROWS: Final = 65_536
 _MAGIC: Final = b"PAR1"
+_WRITER: Final = b"qoe version 1.0.0"  # of this module
 _VERSION: Final = 2
 _OPTIONAL: Final = 1
 _DECIMAL_BYTES, _PRECISION, _PLACES = 9, 20, 9
@@ -154,7 +154,7 @@ class _File:
             (2, _LIST, _items(_STRUCT, _schema(self._layout))),
             (3, _I64, _integer(self._n_rows)),
             (4, _LIST, _items(_STRUCT, self._groups)),
-            (6, _BINARY, _text(f"qoe version {__version__}".encode())),
+            (6, _BINARY, _text(_WRITER)),
         )
         self._sink.write(footer + len(footer).to_bytes(4, "little") + _MAGIC)
 
