@@ -21,16 +21,25 @@ import warnings
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import Final, NamedTuple, Protocol, Self, TypeAlias
-
-import numpy as np
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, Self, TypeAlias
 
 from qoe.errors import CaptureError
-from qoe.interface import Interface
-from qoe.schema import PACKET_DTYPE, Burst
 from qoe_native.engine import CaptureReader
 
+if TYPE_CHECKING:
+    from qoe.interface import Interface
+    from qoe.schema import Burst
+
 __all__ = ["LINK_NAMES", "STDIN", "Interface", "Source", "expand", "link_name", "open_captures", "read"]
+
+
+def __getattr__(name: str) -> object:
+    if name == "Interface":  # who reads files alone need not load what live capture takes
+        from qoe.interface import Interface
+
+        return Interface
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 STDIN: Final = "-"
 _CHUNK_BYTES: Final = 1 << 16
@@ -349,6 +358,8 @@ class Source:
             self.reader.next_burst(0)
         if self.reader.format is None or self.reader.error:
             raise CaptureError(f"{self.name}: {self._refusal(head)}{within}")
+        if self.bytes_total is not None and not codec:
+            self.reader.read_from(self._raw.fileno())
 
     def _refusal(self, head: bytes) -> str:
         """Why no capture begins with these bytes."""
@@ -401,6 +412,10 @@ class Source:
         Burst or None
             None at the end, at `until_ns`, or where the capture is corrupt: ``reader.status`` says which.
         """
+        import numpy as np  # whoever has an engine read needs no arrays
+
+        from qoe.schema import PACKET_DTYPE, Burst
+
         while True:
             data, packets = self.reader.next_burst(max_packets, until_ns)
             if packets:
@@ -426,6 +441,7 @@ class Source:
 
     def close(self) -> None:
         """Close the file; the reader keeps what it holds."""
+        self.reader.read_from(-1)
         self._raw.close()
 
     def __enter__(self) -> Self:

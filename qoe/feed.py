@@ -8,14 +8,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Final, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias, TypeVar
 
 from qoe.capture import Source, link_name
 from qoe.errors import CaptureError
-from qoe.flows import Engine
-from qoe.report.result import CaptureSummary
-from qoe.schema import Burst
 from qoe_native.engine import STATUS_NAMES, decode_one
+
+if TYPE_CHECKING:
+    from qoe.flows import Engine
+    from qoe.report.result import CaptureSummary
+    from qoe.schema import Burst
+    from qoe.workers import Workers
 
 T = TypeVar("T")
 Event: TypeAlias = Literal["export", "interval"]
@@ -25,6 +28,15 @@ Progress: TypeAlias = Callable[[Source, int], None]
 _WILD_JUMP_NS: Final = 3_600 * 10**9
 _LATE_NS: Final = int(datetime(2100, 1, 1, tzinfo=UTC).timestamp()) * 10**9
 _UNKNOWN_LINK: Final = STATUS_NAMES.index("unknown_link_type")
+
+
+class _Counted(Protocol):
+    """What takes packets and counts them: an engine, or several."""
+
+    @property
+    def now_ns(self) -> int: ...
+
+    def counters(self) -> dict[str, int]: ...
 
 
 class Reading(ABC):
@@ -37,8 +49,6 @@ class Reading(ABC):
 
     Attributes
     ----------
-    captures : list of CaptureSummary
-        What was read of each capture that was opened, and of the one being read when it ends.
     errors, warnings : list of str
         A line each, with the capture's name: what could not be read; what could, but is odd.
     interrupted : bool
@@ -52,7 +62,7 @@ class Reading(ABC):
     _signals: tuple[signal.Signals, ...] = (signal.SIGINT,)
 
     def __init__(self, interval_ns: int) -> None:
-        self.captures: list[CaptureSummary] = []
+        self._read_captures: list[dict[str, Any]] = []
         self.errors: list[str] = []
         self.warnings: list[str] = []
         self.interrupted = False
@@ -60,6 +70,18 @@ class Reading(ABC):
         self.start_ns = self.end_ns = 0
         self._interval_ns = interval_ns
         self._waiting = False
+
+    @property
+    def captures(self) -> list[CaptureSummary]:
+        """What was read of each capture that was opened, and of the one being read when it ends."""
+        from qoe.report.result import CaptureSummary
+
+        return [CaptureSummary(**read) for read in self._read_captures]
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a capture could be opened."""
+        return bool(self._read_captures)
 
     @property
     def partial(self) -> bool:
@@ -115,8 +137,11 @@ class Feed(Reading):
         self, paths: Sequence[str], engine: Engine, interval_ns: int = 0, progress: Progress | None = None
     ) -> None:
         super().__init__(interval_ns)
-        self._paths, self._engine = paths, engine
-        self._progress = progress
+        self._engine = engine
+        self._take(paths, engine, progress)
+
+    def _take(self, paths: Sequence[str], counted: _Counted, progress: Progress | None) -> None:
+        self._paths, self._counted, self._progress = paths, counted, progress
 
     def events(self) -> Generator[Event, None, None]:
         """Read all captures; see `Reading.events`."""
@@ -138,7 +163,7 @@ class Feed(Reading):
             self.interrupted = True
 
     def _read(self, source: Source) -> Iterator[Event]:
-        unknown_before = self._engine.counters()["packets_unknown_link_type"]
+        unknown_before = self._counted.counters()["packets_unknown_link_type"]
         try:
             if self._interval_ns:
                 yield from self._enter_interval(source)
@@ -146,7 +171,7 @@ class Feed(Reading):
         except KeyboardInterrupt:
             self.interrupted = True
         finally:
-            n_unknown = self._engine.counters()["packets_unknown_link_type"] - unknown_before
+            n_unknown = self._counted.counters()["packets_unknown_link_type"] - unknown_before
             self._note(source, n_unknown)
 
     def _consume(self, source: Source) -> Iterator[Event]:
@@ -195,7 +220,7 @@ class Feed(Reading):
 
     def _report(self, source: Source) -> None:
         if self._progress:
-            done = sum(c.packets for c in self.captures)
+            done = sum(capture["packets"] for capture in self._read_captures)
             self._progress(source, done + source.reader.counters()["packets"])
 
     def _note(self, source: Source, n_unknown: int) -> None:
@@ -216,27 +241,55 @@ class Feed(Reading):
             )
         if not counters["packets"] and not lines and not self.interrupted:
             self.warnings.append(f"{source.name}: holds no packet")
-        self.captures.append(
-            CaptureSummary(
-                name=source.name,
-                packets=counters["packets"],
-                bytes=counters["wire_bytes"],
-                truncated=bool(counters["truncated"]),
-                error=mistake,
-            )
+        self._read_captures.append(
+            {
+                "name": source.name,
+                "packets": counters["packets"],
+                "bytes": counters["wire_bytes"],
+                "truncated": bool(counters["truncated"]),
+                "error": mistake,
+            }
         )
 
     def _note_end(self) -> None:
-        n_back = self._engine.counters()["clock_back"]
+        n_back = self._counted.counters()["clock_back"]
         if n_back:
             self.warnings.append(
                 f"the clock ran backwards: {n_back:,} packets are older than one before them;"
                 " rates and gaps there are not reliable"
             )
-        if self._engine.now_ns >= _LATE_NS:
+        if self._counted.now_ns >= _LATE_NS:
             self.warnings.append("packets lie after the year 2100: was the recorder's clock set?")
         if self.interrupted:
             self.warnings.append("interrupted: what was read until then is counted")
+
+
+class SharedFeed(Feed):
+    """Reads captures once for several engines, each of which works in a thread of its own.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        As `qoe.capture.expand` gives them.
+    workers : Workers
+        Take the packets, and hand on the flows that end.
+    progress : callable, optional
+        Called now and then.
+    """
+
+    def __init__(self, paths: Sequence[str], workers: Workers, progress: Progress | None = None) -> None:
+        Reading.__init__(self, 0)
+        self._workers = workers
+        self._take(paths, workers, progress)
+
+    def _consume(self, source: Source) -> Iterator[Event]:
+        yield from ()
+        with self._workers.reading(source.reader) as capture:
+            while not self.interrupted and (wanted := capture.wait()) != "end":
+                if wanted == "more":
+                    self._patiently(source.fill)
+                    capture.filled_up()
+                self._report(source)
 
 
 def _is_unknown(link_type: int) -> bool:

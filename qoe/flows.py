@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import itertools
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
-import numpy as np
-import numpy.typing as npt
-
 from qoe.errors import EngineError, ModelError
-from qoe.schema import CHUNK_DTYPE, DECISION_DTYPE, FLOW_DTYPE, VERDICT_DTYPE, Burst, Option, RecordArray
+from qoe.fields import Option
 from qoe_native import engine as _native
 
 if TYPE_CHECKING:
-    from qoe_native.engine import CaptureReader, LiveRing
+    import numpy as np
+    import numpy.typing as npt
+
+    from qoe.schema import Burst, RecordArray
+    from qoe_native.engine import CaptureReader, LiveRing, SharedCapture
 
 Status = Literal["more", "until", "export", "end", "error"]
 LiveStatus = Literal["idle", "busy", "until", "export", "down"]
 
 IDLE_TIMEOUT_S: Final = 120.0
 ACTIVE_TIMEOUT_S: Final = 1800.0
+DEFAULT_MAX_FLOWS: Final = 1_048_576
 DEFAULT_MODEL: Final = "default"
 MAX_SHARDS: Final = 4096
 _SNAPSHOT_PIECE: Final = 4096
@@ -162,7 +165,7 @@ class Engine:
         EngineError
             A packet lies outside the burst's bytes.
         """
-        verdicts = np.empty(len(burst.packets), VERDICT_DTYPE)
+        verdicts = _records(len(burst.packets), "VERDICT_DTYPE")
         try:
             self._engine.process(burst.data, _raw(burst.packets), _raw(verdicts))
         except ValueError as error:
@@ -209,19 +212,38 @@ class Engine:
         """
         return self._engine.consume_live(ring, until_ns, wait_ms)
 
+    def consume_shared(self, capture: SharedCapture, worker: int) -> bool:
+        """Take packets of a capture that several engines share; see `qoe.workers`.
+
+        Returns
+        -------
+        bool
+            True: many ended flows wait, fetch them; False: no packet is left.
+        """
+        return capture.feed(self._engine, worker)
+
     def snapshot(self, since_ns: int = 0) -> RecordArray:
         """Live flows with a packet at or after `since_ns`, as FLOW_DTYPE records."""
+        import numpy as np
+
         pieces, cursor, n = [], 0, _SNAPSHOT_PIECE
         while n == _SNAPSHOT_PIECE:
-            piece = np.empty(_SNAPSHOT_PIECE, FLOW_DTYPE)
+            piece = _records(_SNAPSHOT_PIECE, "FLOW_DTYPE")
             n, cursor = self._engine.snapshot(_raw(piece), since_ns, cursor)
             pieces.append(piece[:n])
         return np.concatenate(pieces)
 
     def export(self) -> RecordArray:
         """Flows that ended since the last call, then live ones that are due, as FLOW_DTYPE records."""
-        flows = np.empty(self.n_ended, FLOW_DTYPE)
+        flows = _records(self.n_ended, "FLOW_DTYPE")
         return flows[: self._engine.export(_raw(flows))]
+
+    def export_packed(self, out: memoryview) -> int:
+        """Fill a buffer with flows that ended, packed as FLOW_DTYPE has them; returns how many.
+
+        What `export` does, without an array: a listing of flows need not load NumPy.
+        """
+        return self._engine.export(out)
 
     def advance(self, now_ns: int) -> int:
         """Set the clock and end what is idle by it; returns how many flows ended."""
@@ -233,12 +255,12 @@ class Engine:
 
     def chunks(self) -> RecordArray:
         """Responses that ended since the last call, as CHUNK_DTYPE records."""
-        chunks = np.empty(self._engine.n_chunks(), CHUNK_DTYPE)
+        chunks = _records(self._engine.n_chunks(), "CHUNK_DTYPE")
         return chunks[: self._engine.chunks(_raw(chunks))]
 
     def decisions(self) -> RecordArray:
         """Traced decisions since the last call (`Option.TRACE_FEATURES`), as DECISION_DTYPE records."""
-        decisions = np.empty(self._engine.n_decisions(), DECISION_DTYPE)
+        decisions = _records(self._engine.n_decisions(), "DECISION_DTYPE")
         return decisions[: self._engine.decisions(_raw(decisions))]
 
     def counters(self) -> dict[str, int]:
@@ -273,6 +295,8 @@ def address_texts(flows: RecordArray, *, source: bool) -> tuple[bytes, npt.NDArr
     offsets : ndarray of int32, shape (n_flows + 1,)
         Where each begins: the layout of an Arrow string array.
     """
+    import numpy as np
+
     text, offsets = _native.format_addresses(_raw(flows), source)
     return text, np.frombuffer(offsets, np.int32)
 
@@ -287,7 +311,24 @@ def addresses(flows: RecordArray) -> tuple[list[str], list[str]]:
     return sides[0], sides[1]
 
 
+def _records(n: int, dtype: str) -> RecordArray:
+    """Room for `n` records of one of the dtypes of `qoe.schema`."""
+    import numpy as np
+
+    return np.empty(n, _dtype(dtype))
+
+
+@cache
+def _dtype(name: str) -> np.dtype[np.void]:
+    from qoe import schema
+
+    dtype: np.dtype[np.void] = getattr(schema, name)
+    return dtype
+
+
 def _raw(records: RecordArray) -> npt.NDArray[np.uint8]:
+    import numpy as np
+
     return np.require(records, requirements=["C", "A"]).view(np.uint8)
 
 

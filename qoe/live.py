@@ -9,7 +9,6 @@ from collections.abc import Generator
 from typing import Final
 
 from qoe.feed import Event, Reading
-from qoe.report.result import CaptureSummary
 from qoe.shards import Shards
 
 _MARGIN_NS: Final = 100_000_000
@@ -105,13 +104,13 @@ class LiveFeed(Reading):
             self.warnings.append(
                 f"{self._name}: the clock was set back; rates and gaps around then are not reliable"
             )
-        self.captures.append(
-            CaptureSummary(
-                name=self._name,
-                packets=counters["packets"],
-                bytes=counters["bytes"],
-                error="; ".join(self.errors),
-            )
+        self._read_captures.append(
+            {
+                "name": self._name,
+                "packets": counters["packets"],
+                "bytes": counters["bytes"],
+                "error": "; ".join(self.errors),
+            }
         )
 
     def _on_interrupt(self, *signal_and_frame: object) -> None:

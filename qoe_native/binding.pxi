@@ -137,6 +137,9 @@ cdef class Engine:
                 status = reader.state.status
                 if n:
                     take_burst(self.engine, burst, n, NULL)
+                if status == CAPTURE_MORE and reader.refilled < TURN_BYTES \
+                        and refill(reader, reader.start):
+                    continue
                 if status != CAPTURE_READY or host_is_wanted(self.engine):
                     break
         self.busy = False

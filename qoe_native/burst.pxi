@@ -19,6 +19,7 @@ cdef enum:
     HEADER_BYTES = 66              # Ethernet, IPv4 and TCP with time stamps: what is read of most packets
     DECIDE_IDLE_PACKETS = 4        # a long gap brings a decision forward from this many packets on
     DECIDE_EVERY = 4096            # packets between decisions at most
+    NO_FLOW_OF_OURS = QOE_PKT_N_STATUS    # belongs to no flow: the first shard's
     DEFER_PACKETS = 3              # before a mark alone (DSCP, cell hint) is worth an extension
 
 
@@ -200,7 +201,11 @@ cdef inline void track(qoe_engine *e, const Headers *h, const qoe_packet *packet
 
 
 cdef void pass_over(qoe_engine *e, const qoe_packet *packet, int status, qoe_verdict *out) noexcept nogil:
-    # a packet that belongs to no flow, or to none of ours
+    # a packet that belongs to no flow, or to none of ours; the clock is that of all shards' flows
+    if status == QOE_PKT_OTHER_SHARD:
+        set_clock(e, packet.ts_ns)
+    elif status == NO_FLOW_OF_OURS:
+        status = QOE_PKT_OTHER_SHARD
     e.counters.by_status[QOE_PKT_FLOW] -= 1
     e.counters.by_status[status] += 1
     if status == QOE_PKT_OTHER_SHARD:
@@ -217,7 +222,7 @@ cdef inline int sort_out(qoe_engine *e, const Headers *h, int status, uint64_t h
     # what is for the other shards of an engine that shares its packets; the first takes what is in no flow
     if status == QOE_PKT_FLOW:
         return QOE_PKT_FLOW if is_ours(e, h, hashed) else QOE_PKT_OTHER_SHARD
-    return status if e.config.shard == 0 else QOE_PKT_OTHER_SHARD
+    return status if e.config.shard == 0 else NO_FLOW_OF_OURS
 
 
 cdef inline void fetch_headers(const qoe_packet *packet) noexcept nogil:

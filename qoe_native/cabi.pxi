@@ -133,7 +133,8 @@ cdef public int qoe_engine_create(qoe_engine **out, const qoe_config *config) no
     spread_seed(e.config.seed, e.table.seed)
     e.idle_ns = e.config.idle_timeout_ns if e.config.idle_timeout_ns else <uint64_t> -1
     e.active_ns = e.config.active_timeout_ns if e.config.active_timeout_ns else <uint64_t> -1
-    e.table.next_id = 1
+    e.table.next_id = 1 + e.config.shard
+    e.table.id_step = max(e.config.n_shards, <uint32_t> 1)
     e.table.free_head = e.table.ended_head = e.table.ended_tail = NONE
     e.table.hand = NONE                           # one before the first record
     e.table.free_extension = NONE
@@ -279,15 +280,19 @@ cdef public int qoe_engine_advance(qoe_engine *engine, uint64_t now_ns) noexcept
 cdef public int qoe_engine_flush(qoe_engine *engine, uint32_t n) noexcept nogil:
     cdef:
         Table *t
+        const Flow *f
         uint32_t ended = 0
+        int reason
     if engine == NULL:
         return QOE_EINVAL
     t = &engine.table
     while ended < n and t.n_live:
         if t.flush_hand >= t.high_water:
             t.flush_hand = 0
-        if is_live(&t.flows[t.flush_hand]):
-            end_flow(engine, t.flush_hand, QOE_FLUSHED)
+        f = &t.flows[t.flush_hand]
+        if is_live(f):
+            reason = expiry(engine, f, last_seen(f), engine.now_ns)
+            end_flow(engine, t.flush_hand, reason if reason != QOE_LIVE else QOE_FLUSHED)
             ended += 1
         t.flush_hand += 1
     if t.n_live == 0:

@@ -4,6 +4,7 @@ These classes hand raw buffers over; `qoe.flows` and `qoe.capture` give them dty
 callers want. Buffers called `out` are filled with packed structs of ``qoe.h``, as many as fit.
 """
 
+from collections.abc import Callable
 from typing import Any, Literal, final
 
 import numpy as np
@@ -65,7 +66,7 @@ class Engine:
         """Take packets out of a ring for up to `wait_ms`, or until the host has something to do."""
     def snapshot(self, out: NDArray[Any], since_ns: int, cursor: int) -> tuple[int, int]:
         """Fill `out` with live flows from `cursor` on; returns how many, and the next cursor."""
-    def export(self, out: NDArray[Any]) -> int:
+    def export(self, out: NDArray[Any] | memoryview) -> int:
         """Fill `out` with ended flows; returns how many."""
     def advance(self, now_ns: int) -> int:
         """Set the clock; returns how many flows ended by it."""
@@ -110,6 +111,8 @@ class CaptureReader:
         """What makes no sense and where, once `status` is ``error``."""
     def space(self) -> memoryview:
         """Where the next bytes go."""
+    def read_from(self, fd: int) -> None:
+        """Let `Engine.consume` read a plain file itself."""
     def commit(self, n_bytes: int) -> None:
         """Take `n_bytes` that were written to `space()`."""
     def finish(self) -> None:
@@ -150,8 +153,49 @@ class LiveRing:
 def format_addresses(flows: NDArray[Any], source: bool) -> tuple[bytes, bytes]:
     """Text addresses of packed ``struct qoe_flow`` records: all texts, and int32 offsets."""
 
-def format_csv(records: NDArray[Any], record_bytes: int, cells: NDArray[Any], names: list[bytes]) -> bytes:
-    """Lines of CSV of packed records; `cells` are packed ``struct Cell`` (text.pxi), `names` their texts."""
+@final
+class CsvLines:
+    """Packed records as lines of CSV; see `qoe.report.csv`."""
+
+    def __new__(cls, record_bytes: int, cells: bytes, names: list[bytes]) -> CsvLines: ...
+    def write(self, records: memoryview, write: Callable[[memoryview], object]) -> None:
+        """Hand the lines of packed records to `write`, in pieces that are void when it returns."""
+
+@final
+class ColumnPages:
+    """Packed records as the column chunks of Parquet row groups; see `qoe.report.parquet`."""
+
+    def __new__(
+        cls, record_bytes: int, cells: bytes, names: list[bytes], labels: list[bytes]
+    ) -> ColumnPages: ...
+    @property
+    def n_rows(self) -> int:
+        """Rows that wait to be written."""
+    def add(self, records: memoryview) -> None:
+        """Take packed records, without the GIL."""
+    def write(self, write: Callable[[memoryview], object], offset: int) -> tuple[int, bytes]:
+        """Write what was added as columns of a row group; gives its bytes and ``ColumnChunk`` structs."""
+
+@final
+class SharedCapture:
+    """The packets of one reader for several engines, each in a thread of its own; see `qoe.workers`."""
+
+    def __new__(cls, reader: CaptureReader, n_workers: int) -> SharedCapture: ...
+    def feed(self, engine: Engine, worker: int) -> bool:
+        """Take packets, without the GIL; False: none is left, True: many ended flows wait."""
+    def wait(self) -> Literal["more", "end", "ready"]:
+        """Wait a little until the reader wants bytes (``more``) or all workers are done (``end``)."""
+    def filled_up(self) -> None:
+        """Say that the reader was given what `wait` asked for."""
+    def leave(self) -> None:
+        """Give the reader back, once all workers have ended."""
+    def give_up(self) -> None:
+        """Say, in a worker that failed, that it takes no more: all end."""
+    def close(self) -> None:
+        """Let the workers end once they took what was read so far."""
+
+def sort_records(records: memoryview, record_bytes: int, key_offset: int) -> None:
+    """Order packed records by the unsigned 64-bit number at `key_offset`, in place."""
 
 def decode_one(data: bytes, link_type: int = 1, wire_len: int | None = None) -> dict[str, Any]:
     """Headers that the decoder finds in one frame, with its ``status``: a window for tests."""

@@ -35,7 +35,7 @@ cdef struct Table:
     uint32_t *nursery          # ring: records in the order in which flows were made
     uint32_t nursery_head, nursery_tail, nursery_mask
     uint64_t seed[4]
-    uint64_t next_id
+    uint64_t next_id, id_step  # of the shard: flow identifiers are unique over all
 
 
 cdef inline int match_ipv6(const uint8_t *addresses, const Headers *h, bint forward, bint reverse) noexcept nogil:
@@ -221,7 +221,7 @@ cdef inline void start_flow(Table *t, uint32_t record, const Headers *h, const K
     f.first_ns = ts_ns
     f.extension = NONE
     o.home = home_of(key.hashed)
-    t.next_id += 1
+    t.next_id += t.id_step
     t.n_live += 1
     t.nursery[t.nursery_head & t.nursery_mask] = record
     t.nursery_head += 1

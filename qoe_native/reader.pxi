@@ -2,6 +2,7 @@
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize, PyByteArray_Resize
 from libc.stdlib cimport calloc, free
 from libc.string cimport memmove
+from posix.unistd cimport read
 
 from qoe_native.capture cimport (
     CAPTURE_BAD_BYTE_ORDER, CAPTURE_BAD_LENGTH, CAPTURE_BAD_MAGIC, CAPTURE_BAD_TRAILER, CAPTURE_BAD_VERSION,
@@ -9,6 +10,10 @@ from qoe_native.capture cimport (
     CAPTURE_UNTIL, CAPTURE_END, CaptureInterface, CaptureState, capture_next,
 )
 
+
+cdef enum:
+    READ_BYTES = 262144            # read at once: stays in a core's cache until its packets were taken
+    TURN_BYTES = 16777216          # read before Python has a turn (signals, progress)
 
 cdef tuple CAPTURE_STATUS = ("ready", "more", "until", "end", "error")
 cdef tuple CAPTURE_FORMAT = (None, "pcap", "pcapng")
@@ -42,6 +47,10 @@ cdef class CaptureReader:
     cdef CaptureState state
     cdef object window             # a memoryview, which also keeps the bytearray from being resized
     cdef uint8_t *start
+    cdef uint64_t window_bytes
+    cdef int fd                    # what refill() reads; -1: nothing
+    cdef uint64_t refilled         # bytes since Python had its turn
+    cdef object borrower           # keeps the memory alive that the window then lies in
 
     def __cinit__(self, size_t window_bytes=1048576):
         cdef bytearray memory
@@ -50,7 +59,9 @@ cdef class CaptureReader:
         memory = PyByteArray_FromStringAndSize(NULL, window_bytes)
         self.window = memoryview(memory)
         self.start = <uint8_t *> PyByteArray_AS_STRING(memory)
+        self.window_bytes = window_bytes
         self.state.window = self.start
+        self.fd = -1
         self.state.status = CAPTURE_MORE
         self.state.interfaces = <CaptureInterface *> calloc(CAPTURE_MAX_INTERFACES, sizeof(CaptureInterface))
         if self.state.interfaces == NULL:
@@ -69,12 +80,18 @@ cdef class CaptureReader:
         memoryview
             Writable, of at least one byte once `status` is "more".
         """
-        cdef uint64_t left = self.state.end - self.state.pos
-        memmove(self.start, self.start + self.state.pos, left)
-        self.state.base += self.state.pos
-        self.state.pos = 0
-        self.state.end = left
-        return self.window[left:]
+        slide_window(&self.state, self.start)
+        self.refilled = 0
+        return self.window[self.state.end:self.state.end + READ_BYTES]
+
+    def read_from(self, int fd):
+        """Let `Engine.consume` read a plain file itself, some 16 MB at a time before it asks for more.
+
+        What makes a read end or fail is left to whoever fills `space()` next, who meets it again; whose
+        turn is first. -1 ends it.
+        """
+        self.fd = fd
+        self.refilled = TURN_BYTES
 
     def commit(self, uint64_t n_bytes):
         """Take `n_bytes` that were written to `space()`.
@@ -217,6 +234,32 @@ cdef class CaptureReader:
         if s.status == CAPTURE_ERROR:
             lines.append(f"{self.error}; what follows was not read")
         return lines
+
+
+cdef inline void slide_window(CaptureState *s, uint8_t *start) noexcept nogil:
+    # moves what is unread to the front of a window
+    cdef uint64_t left = s.end - s.pos
+    memmove(start, s.window + s.pos, left)
+    s.window = start
+    s.base += s.pos
+    s.pos = 0
+    s.end = left
+
+
+cdef bint refill(CaptureReader reader, uint8_t *start) noexcept nogil:
+    # reads the next piece into a window without Python; False: it is Python's turn
+    cdef:
+        CaptureState *s = &reader.state
+        ssize_t n_bytes
+    if reader.fd < 0 or s.eof:
+        return False
+    slide_window(s, start)
+    n_bytes = read(reader.fd, start + s.end, min(<uint64_t> READ_BYTES, reader.window_bytes - s.end))
+    if n_bytes <= 0:
+        return False
+    reader.refilled += n_bytes
+    s.end += n_bytes
+    return True
 
 
 cdef void copy_packets(qoe_packet *packets, uint32_t n, uint8_t *out) noexcept nogil:

@@ -1,6 +1,7 @@
 # Packed records as lines of CSV, textually included by engine.pyx. Half of what listing flows cost went
 # into text: 27 million cells for 200,000 flows, most of them "0".
-from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.buffer cimport PyBUF_READ
+from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.math cimport isfinite as is_finite
 from libc.stdio cimport snprintf
 
@@ -21,6 +22,7 @@ cdef enum CellKind:                # qoe/report/csv.py names the same numbers
 
 cdef enum:
     CELL_BYTES = 128               # no cell is longer, bits of any names apart
+    TEXT_BYTES = 262144            # of lines handed over at once
 
 
 cdef struct Cell:
@@ -106,6 +108,12 @@ cdef inline int put_bits(uint32_t bits, const char **names, int n_names, char *o
     return n
 
 
+cdef inline int put_named(const Cell *cell, uint32_t value, const char **names, char *out) noexcept nogil:
+    if cell.kind != CELL_NAME:
+        return put_bits(value, names + cell.table, cell.n_names, out)
+    return put_text(names[cell.table + value], out) if value < cell.n_names else put_unsigned(value, out)
+
+
 cdef inline uint32_t get_u4(const uint8_t *at) noexcept nogil:
     cdef uint32_t value
     memcpy(&value, at, 4)
@@ -152,11 +160,7 @@ cdef int put_cell(const uint8_t *record, const Cell *cell, const char **names, c
         return put_fraction(get_u8(other) - get_u8(at) if get_u8(other) > get_u8(at) else 0, 9, out)
     if kind == CELL_SUM:
         return put_unsigned(get_u8(at) + get_u8(other), out)
-    if kind == CELL_NAME:
-        return put_text(names[cell.table + at[0]], out) if at[0] < cell.n_names else put_unsigned(at[0], out)
-    if kind == CELL_BITS_1:
-        return put_bits(at[0], names + cell.table, cell.n_names, out)
-    return put_bits(get_u4(at), names + cell.table, cell.n_names, out)
+    return put_named(cell, get_u4(at) if kind == CELL_BITS_4 else at[0], names, out)
 
 
 cdef inline uint64_t cell_end(const Cell *cell) noexcept nogil:
@@ -177,51 +181,98 @@ cdef inline uint64_t cell_end(const Cell *cell) noexcept nogil:
     return max(cell.offset + width, other)
 
 
-cdef uint64_t put_lines(const uint8_t *records, uint32_t n, uint32_t record_bytes, const Cell *cells,
-                        uint32_t n_cells, const char **names, char *out) noexcept nogil:
-    cdef:
-        uint64_t end = 0
-        uint32_t i, k
-    for i in range(n):
-        for k in range(n_cells):
-            end += put_cell(records + <uint64_t> i * record_bytes, &cells[k], names, out + end)
-            out[end] = 44 if k + 1 < n_cells else 10
-            end += 1
-    return end
-
-
-def format_csv(const unsigned char[::1] records, uint32_t record_bytes, const unsigned char[::1] cells, list names):
-    """Lines of CSV of packed records; `cells` are packed ``struct Cell``, `names` the texts they refer to."""
-    cdef:
-        uint32_t n, n_cells = cells.shape[0] // sizeof(Cell)
-        uint64_t longest = 1, end
-        const Cell *cell
-        const char **table
-        char *out
-    if record_bytes == 0 or records.shape[0] % record_bytes or cells.shape[0] % sizeof(Cell) or n_cells == 0:
+cdef int check_cells(const unsigned char[::1] cells, uint32_t record_bytes, list names) except -1:
+    # whether packed ``struct Cell`` lie within the record and their names
+    cdef const Cell *cell
+    if record_bytes == 0 or cells.shape[0] % sizeof(Cell) or cells.shape[0] == 0:
         raise ValueError("records and cells must be whole")
-    n = records.shape[0] // record_bytes
-    if n == 0:
-        return b""
     cell = <const Cell *> &cells[0]
-    for k in range(n_cells):
+    for k in range(cells.shape[0] // sizeof(Cell)):
         if cell_end(&cell[k]) > record_bytes or cell[k].table + cell[k].n_names > len(names) or cell[k].decimals > 9:
             raise ValueError(f"cell {k} lies outside the record or its names")
-        longest += CELL_BYTES
-        for text in names[cell[k].table:cell[k].table + cell[k].n_names]:
-            longest += len(<bytes> text) + 1
-    table = <const char **> malloc((len(names) + 1) * sizeof(char *))
-    out = <char *> malloc(longest * n)
-    if table == NULL or out == NULL:
-        free(table)
-        free(out)
-        raise MemoryError
-    for k in range(len(names)):
-        table[k] = <bytes> names[k]
-    with nogil:
-        end = put_lines(&records[0], n, record_bytes, cell, n_cells, table, out)
-    try:
-        return PyBytes_FromStringAndSize(out, end)
-    finally:
-        free(table)
-        free(out)
+    return 0
+
+
+cdef const char **name_table(list names) except? NULL:
+    # pointers into the texts, which must live on; NULL: no memory
+    cdef const char **table = <const char **> malloc((len(names) + 1) * sizeof(char *))
+    if table != NULL:
+        for k in range(len(names)):
+            table[k] = <bytes> names[k]
+    return table
+
+
+cdef class CsvLines:
+    """Packed records as lines of CSV; see `qoe.report.csv`.
+
+    Parameters
+    ----------
+    record_bytes : int
+        Size of a record.
+    cells : buffer
+        What each column shows of a record: packed ``struct Cell``.
+    names : list of bytes
+        The texts that cells refer to.
+
+    Raises
+    ------
+    ValueError
+        A cell lies outside the record, or its names outside the list.
+    """
+
+    cdef Cell *cells
+    cdef uint32_t n_cells, record_bytes
+    cdef list names
+    cdef const char **table
+    cdef char *text
+    cdef uint64_t room, longest    # bytes of `text`, and of any line
+
+    def __cinit__(self, uint32_t record_bytes, const unsigned char[::1] cells, list names):
+        check_cells(cells, record_bytes, names)
+        self.record_bytes, self.names = record_bytes, names
+        self.n_cells = cells.shape[0] // sizeof(Cell)
+        self.table = name_table(names)
+        self.cells = <Cell *> malloc(cells.shape[0])
+        if self.table == NULL or self.cells == NULL:
+            raise MemoryError
+        memcpy(self.cells, &cells[0], cells.shape[0])
+        self.longest = self.n_cells * CELL_BYTES
+        for i in range(self.n_cells):
+            for name in names[self.cells[i].table:self.cells[i].table + self.cells[i].n_names]:
+                self.longest += len(<bytes> name) + 1
+        self.room = max(self.longest, <uint64_t> TEXT_BYTES)
+        self.text = <char *> malloc(self.room)
+        if self.text == NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        free(self.cells)
+        free(self.table)
+        free(self.text)
+
+    cdef uint64_t fill(self, const uint8_t *records, uint32_t n, uint32_t *done) noexcept nogil:
+        # as many lines as surely fit, from record `done` on
+        cdef:
+            uint64_t end = 0
+            const uint8_t *record
+            uint32_t k
+        while done[0] < n and end + self.longest <= self.room:
+            record = records + <uint64_t> done[0] * self.record_bytes
+            for k in range(self.n_cells):
+                end += put_cell(record, &self.cells[k], self.table, self.text + end)
+                self.text[end] = 44 if k + 1 < self.n_cells else 10
+                end += 1
+            done[0] += 1
+        return end
+
+    def write(self, const unsigned char[::1] records, write):
+        """Hand the lines of packed records to `write`, in pieces that are void when it returns."""
+        cdef:
+            uint32_t n = records.shape[0] // self.record_bytes, done = 0
+            uint64_t end
+        if records.shape[0] % self.record_bytes:
+            raise ValueError("records must be whole")
+        while done < n:
+            with nogil:
+                end = self.fill(&records[0], n, &done)
+            write(PyMemoryView_FromMemory(self.text, end, PyBUF_READ))

@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from qoe.flows import address_texts
 from qoe.report.columns import CORE_COLUMNS
 from qoe.report.flows import decimal_seconds, evidence_text, tunnel_text
-from qoe.report.rows import BLOCK_ROWS, FORMATS, FlowWriter, Format
+from qoe.report.rows import FORMATS, FlowWriter, Format
 from qoe.schema import CLASS_NAMES, FLOW_DTYPE, AppClass, EndReason, FlowFlag, RecordArray, Signal, State
 
+BLOCK_ROWS = 8192  # what the writers hand on at once, of pages and of lines
 SUMS = {"packets": ("packets_forward", "packets_reverse"), "bytes": ("bytes_forward", "bytes_reverse")}
 FLAGS = {"flags": FlowFlag, "signals": Signal}
 NAMED = {"state": State, "end_reason": EndReason}

@@ -6,7 +6,6 @@ import argparse
 import json
 import platform
 from collections.abc import Iterator
-from importlib import metadata, resources
 from typing import Any, Final
 
 import qoe_native
@@ -67,6 +66,8 @@ def collect() -> dict[str, Any]:
 
 
 def _version(package: str) -> str | None:
+    from importlib import metadata
+
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -75,6 +76,8 @@ def _version(package: str) -> str | None:
 
 def _model() -> dict[str, Any]:
     """The card of the classifier that comes with qoe, and whether an engine takes it."""
+    from importlib import resources
+
     from qoe.flows import Engine
 
     found: dict[str, Any] = {"usable": True}

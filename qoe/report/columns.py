@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from enum import IntFlag
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
+from qoe.fields import FLOW_FIELDS, Signal, Tunnel
 
-from qoe.schema import FLOW_DTYPE, RecordArray, Signal, Tunnel
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from qoe.schema import RecordArray
 
 Columns: TypeAlias = Literal["all", "core"]
 
@@ -39,11 +42,11 @@ class AddressTexts(Protocol):
 
 
 OTHER_FIELDS: Final = tuple(
-    name
-    for name in FLOW_DTYPE.names or ()
-    if name not in {*CORE_COLUMNS, "first_ns", "last_ns", "app_class", "reserved"}
+    field.name
+    for field in FLOW_FIELDS
+    if field.name not in {*CORE_COLUMNS, "first_ns", "last_ns", "app_class", "reserved"}
 )
-"""Fields of `FLOW_DTYPE` that follow the core columns when all are asked for."""
+"""Fields of a flow record that follow the core columns when all are asked for."""
 
 
 def member_names(kind: type[IntFlag]) -> list[str]:

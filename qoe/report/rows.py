@@ -1,33 +1,43 @@
-"""The writer of flow records: CSV, JSON or Parquet, one block at a time."""
+"""The writer of flow records: CSV, JSON or Parquet, as they come."""
 
 from __future__ import annotations
 
-from typing import IO, Final, Literal, Protocol, Self, TypeAlias
+from collections.abc import Callable
+from typing import IO, TYPE_CHECKING, Final, Literal, Protocol, Self, TypeAlias
 
+from qoe.fields import FLOW_BYTES
 from qoe.report.columns import AddressTexts, Columns
-from qoe.report.csv import CsvRows
-from qoe.schema import RecordArray
+
+if TYPE_CHECKING:
+    from qoe.schema import RecordArray
 
 Format: TypeAlias = Literal["csv", "json", "parquet"]
 
 FORMATS: Final[tuple[Format, ...]] = ("csv", "json", "parquet")
-BLOCK_ROWS: Final = 8192  # a block of records stays in the cache while its columns are gathered
 
 
 class _Rows(Protocol):
-    """What writes flow records in one format."""
+    """What writes packed flow records in one format."""
 
-    def write(self, flows: RecordArray) -> None: ...
+    def write(self, flows: memoryview) -> None: ...
+
+    def another(self) -> Self: ...
 
     def close(self) -> None: ...
 
 
 def _open_rows(sink: IO[bytes], kind: Format, addresses: AddressTexts, columns: Columns) -> _Rows:
     if kind == "csv":
-        return CsvRows(sink, columns)
-    from qoe.report.arrow import ArrowRows  # pyarrow takes a third of a second to load
+        from qoe.report.csv import CsvRows
 
-    return ArrowRows(sink, kind, addresses, columns)
+        return CsvRows(sink, columns)
+    if kind == "parquet":
+        from qoe.report.parquet import ParquetRows
+
+        return ParquetRows(sink, columns)
+    from qoe.report.json import JsonRows  # pyarrow takes a third of a second to load
+
+    return JsonRows(sink, addresses, columns)
 
 
 class FlowWriter:
@@ -45,7 +55,7 @@ class FlowWriter:
     addresses : callable
         Gives the text of the addresses: `qoe.flows.address_texts`.
     columns : {"all", "core"}
-        See `qoe.report.flow_batch`.
+        See `qoe.report.flows.flow_batch`.
 
     Attributes
     ----------
@@ -67,10 +77,24 @@ class FlowWriter:
         flows : ndarray of FLOW_DTYPE, shape (n_flows,)
             What `Engine.export` gave.
         """
-        for start in range(0, len(flows), BLOCK_ROWS):
-            block = flows[start : start + BLOCK_ROWS]
-            self._rows.write(block)
-            self.n_rows += len(block)
+        import numpy as np
+
+        self.write_packed(np.ascontiguousarray(flows).view(np.uint8).data)
+
+    def write_packed(self, flows: memoryview) -> None:
+        """Write one row a flow.
+
+        Parameters
+        ----------
+        flows : memoryview of bytes
+            Packed records: what `Engine.export_packed` gave.
+        """
+        self._rows.write(flows)
+        self.n_rows += len(flows) // FLOW_BYTES
+
+    def hand(self) -> Callable[[memoryview], None]:
+        """One more way in, for one more thread: as `write_packed`, but not counted in `n_rows`."""
+        return self._rows.another().write
 
     def close(self) -> None:
         """Write what ends the document; the sink stays open."""

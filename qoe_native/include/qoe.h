@@ -108,7 +108,7 @@ struct qoe_config {             /* zero it, then set struct_size; 0 means the de
 };
 
 struct qoe_flow {
-    uint64_t flow_id;           /* from 1, unique in its engine; 48 bits */
+    uint64_t flow_id;           /* from 1, unique in its engine and over all shards; 48 bits */
     uint64_t first_ns, last_ns;
     uint64_t packets_forward, packets_reverse;
     uint64_t bytes_forward, bytes_reverse;                  /* frames' wire lengths */
@@ -201,7 +201,7 @@ QOE_API int qoe_engine_snapshot(const struct qoe_engine *engine, struct qoe_flow
 QOE_API int qoe_engine_export(struct qoe_engine *engine, struct qoe_flow *out, uint32_t capacity);
 /* The host's clock: ends idle flows though no packet comes. Returns how many ended. */
 QOE_API int qoe_engine_advance(struct qoe_engine *engine, uint64_t now_ns);
-/* Ends up to n live flows (QOE_FLUSHED), a final decision each; returns how many ended:
+/* Ends up to n live flows (QOE_FLUSHED, if they are not over anyhow), a final decision each; returns how many ended:
  * fewer than n when no more live. */
 QOE_API int qoe_engine_flush(struct qoe_engine *engine, uint32_t n);
 QOE_API int qoe_engine_chunks(struct qoe_engine *engine, struct qoe_chunk *out, uint32_t capacity);

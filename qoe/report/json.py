@@ -1,8 +1,9 @@
-"""Flow records as JSON and Parquet, by way of Arrow columns."""
+"""Flow records as JSON, by way of Arrow columns."""
 
 from __future__ import annotations
 
-from typing import IO, Final, Literal, Protocol
+from threading import Lock
+from typing import IO, Final, Self
 
 import numpy as np
 import pyarrow as pa
@@ -12,15 +13,7 @@ from qoe.report.columns import AddressTexts, Columns
 from qoe.report.flows import flow_batch, seconds_text
 from qoe.schema import FLOW_DTYPE, RecordArray
 
-ROW_GROUP_ROWS: Final = 131_072
-
-
-class _Batches(Protocol):
-    """What writes Arrow record batches in one format."""
-
-    def write(self, batch: pa.RecordBatch) -> None: ...
-
-    def close(self) -> None: ...
+BLOCK_ROWS: Final = 8192  # a block of records stays in the cache while its columns are gathered
 
 
 def _json_values(column: pa.Array) -> pa.Array:
@@ -35,7 +28,7 @@ def _json_values(column: pa.Array) -> pa.Array:
     return pc.binary_join_element_wise('"', text, '"', "")
 
 
-class _JsonRows:
+class _JsonLines:
     """One JSON array, each flow an object on a line of its own, so that it streams both ways."""
 
     def __init__(self, sink: IO[bytes], schema: pa.Schema) -> None:
@@ -58,47 +51,38 @@ class _JsonRows:
         self._sink.write(b"[]\n" if self._lead == b"[\n" else b"\n]\n")
 
 
-class _ParquetRows:
-    """Parquet, zstd compressed, in row groups of `ROW_GROUP_ROWS`."""
+class JsonRows:
+    """JSON: one array, each flow an object on a line of its own.
 
-    def __init__(self, sink: IO[bytes], schema: pa.Schema) -> None:
-        from pyarrow.parquet import ParquetWriter
+    Parameters
+    ----------
+    sink : binary file object
+        Where the bytes go; it is left open.
+    addresses : callable
+        Gives the text of the addresses: `qoe.flows.address_texts`.
+    columns : {"all", "core"}
+        See `qoe.report.flows.flow_batch`.
+    """
 
-        self._writer = ParquetWriter(sink, schema, compression="zstd")
-        self._waiting: list[pa.RecordBatch] = []
-
-    def write(self, batch: pa.RecordBatch) -> None:
-        self._waiting.append(batch)
-        if sum(map(len, self._waiting)) >= ROW_GROUP_ROWS:
-            self._write_group()
-
-    def _write_group(self) -> None:
-        self._writer.write_table(pa.Table.from_batches(self._waiting), row_group_size=ROW_GROUP_ROWS)
-        self._waiting.clear()
-
-    def close(self) -> None:
-        if self._waiting:
-            self._write_group()
-        self._writer.close()
-
-
-class ArrowRows:
-    """Flow records as Arrow batches for a writer of these."""
-
-    def __init__(
-        self, sink: IO[bytes], kind: Literal["json", "parquet"], addresses: AddressTexts, columns: Columns
-    ) -> None:
+    def __init__(self, sink: IO[bytes], addresses: AddressTexts, columns: Columns) -> None:
         self._addresses, self._columns = addresses, columns
-        writer = _JsonRows if kind == "json" else _ParquetRows
-        self._batches: _Batches = writer(sink, self._batch(np.empty(0, FLOW_DTYPE)).schema)
+        self._lock = Lock()
+        self._rows = _JsonLines(sink, self._batch(np.empty(0, FLOW_DTYPE)).schema)
 
     def _batch(self, flows: RecordArray) -> pa.RecordBatch:
         return flow_batch(flows, self._addresses, self._columns)
 
-    def write(self, flows: RecordArray) -> None:
+    def write(self, flows: memoryview) -> None:
         """Write one row a flow."""
-        self._batches.write(self._batch(flows))
+        records = np.frombuffer(flows, FLOW_DTYPE)
+        for start in range(0, len(records), BLOCK_ROWS):
+            with self._lock:
+                self._rows.write(self._batch(records[start : start + BLOCK_ROWS]))
+
+    def another(self) -> Self:
+        """Another writer of the same array, for another thread: this one, one block at a time."""
+        return self
 
     def close(self) -> None:
         """Write what ends the document."""
-        self._batches.close()
+        self._rows.close()
