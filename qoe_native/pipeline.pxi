@@ -147,8 +147,8 @@ cdef void note_piece(qoe_engine *e, const FragmentKey *k, uint32_t record, int w
     cdef:
         uint64_t key = fragment_key(e, k)
         Fragment *slot = fragment_slot(e, key)
-    if record < NO_RECORD_YET and e.config.n_shards > 1 and slot.key != key:
-        return                                    # another's by now: what shards keep, all keep alike
+    if record < NO_RECORD_YET and e.config.n_shards > 1 and (slot.key != key or slot.record == ANOTHER_SHARD):
+        return                                    # another's by now: what one shard keeps, all keep
     slot.key = key
     slot.flow_id = flow_id_of(&e.table.flows[record]) if record < NO_RECORD_YET else 0
     slot.record = record

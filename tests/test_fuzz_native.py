@@ -1,4 +1,4 @@
-"""What fuzzing found is replayed: every entry takes its corpus and its seeds under ASan and UBSan without a finding."""
+"""What fuzzing found is replayed: each entry takes its corpus and its seeds under ASan and UBSan, without a finding."""
 
 from __future__ import annotations
 

@@ -202,8 +202,17 @@ def nested_pieces() -> Frames:
     return frames
 
 
+def like_pieces() -> Frames:
+    """First pieces of many flows under one number, and later ones that could be any of theirs."""
+    frames: Frames = []
+    for i in range(300):
+        begin = udp(A, 2000 + i % 40, B, 53)[20:]
+        frames.append((ipv4(A, B, 17, begin, identification=7, offset=(0x2000, 0x2000, 5)[i % 3]), i))
+    return frames
+
+
 @pytest.mark.parametrize("n_places", [1, 16])
-@pytest.mark.parametrize("traffic", [pieces, nested_pieces])
+@pytest.mark.parametrize("traffic", [pieces, nested_pieces, like_pieces])
 def test_a_piece_is_for_one_shard(n_places: int, traffic: Callable[[], Frames]) -> None:
     """However many datagrams in pieces want one place of the fragment table, each packet has one taker."""
     shards = [Kernel(max_flows=64, max_fragments=n_places, seed=5, shard=k, n_shards=3) for k in range(3)]

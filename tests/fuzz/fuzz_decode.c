@@ -107,7 +107,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
     }
     taker = verdicts[0].status == QOE_PKT_OTHER_SHARD;
     CLAIM(verdicts[taker].status == status && verdicts[1 - taker].status == QOE_PKT_OTHER_SHARD);
-    CLAIM(shard < 2 && (shard == taker || tunnel & QOE_T_FRAGMENT));
+    CLAIM(qoe_shard(&packet, 1, SEED) == 0 && shard < 2 && (shard == taker || tunnel & QOE_T_FRAGMENT));
     free((void *)packet.data);
     return 0;
 }

@@ -1,7 +1,7 @@
-"""Writes what the fuzzers start from: ``python tests/fuzz/seeds.py DIRECTORY``.
+"""Writes what the fuzzers start from: ``cd tests && python -m fuzz.seeds DIRECTORY``.
 
-Frames, captures, models and programs in the formats that the entries read, made by the generator and cut from
-the shipped model: DIRECTORY/decode, capture, model and abi.
+Frames, captures, models and programs in the formats that the entries read, made by the generator and by the
+tests' table of encapsulations, and cut from the shipped model: DIRECTORY/decode, capture, model and abi.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from encapsulations import ENCAPSULATIONS, stacks
 
 from qoe.schema import PACKET_DTYPE, RecordArray
 from qoe.tools.capfile import block, interface, option, pcap_header, section
@@ -52,6 +53,8 @@ def decode() -> Iterator[bytes]:
     """Frames of every encapsulation and link type, whole and broken."""
     for capture in (*zoo().values(), *corpus(100)):
         yield from islice(frames(capture), N_FRAMES)
+    for built in stacks(1, ENCAPSULATIONS):
+        yield bytes(3) + built.data
 
 
 def capture() -> Iterator[bytes]:
@@ -110,14 +113,27 @@ def first_trees(n_trees: int, n_levels: int) -> Forest:
     return Forest(np.array(starts[:-1], np.uint32), np.concatenate(trees), np.array(ends, np.float32))
 
 
+def chain(depth: int) -> Forest:
+    """Return one tree that is as deep as it can be, with two leaves for all its ends."""
+    nodes = [
+        (at, at % 64, 2 * at + 1, 2 * at + 2) if way == 0 else (0, -1, at % 2, 0)
+        for at in range(depth)
+        for way in (0, 1)
+    ]
+    return Forest(
+        np.zeros(1, np.uint32), np.array([*nodes, (0, -1, 1, 0)], NODE_DTYPE), np.eye(2, 6, dtype=np.float32)
+    )
+
+
 def model() -> Iterator[bytes]:
-    """Small models as files, and as bodies that the entry puts a header to."""
-    for n_trees, n_levels, sharpness in ((1, 0, 1.0), (1, 2, 0.5), (3, 3, 1.5), (9, 2, 4.0), (20, 1, 90.0)):
-        forest = first_trees(n_trees, n_levels)
+    """Small models as files, and as bodies that the entry puts a header to; too deep ones; one cut short."""
+    shapes = ((1, 0, 1.0), (1, 2, 0.5), (3, 3, 1.5), (9, 2, 4.0), (20, 1, 90.0))
+    forests = [(first_trees(n_trees, n_levels), sharpness) for n_trees, n_levels, sharpness in shapes]
+    for forest, sharpness in (*forests, *((chain(depth), 1.0) for depth in (3, 64, 65, 67))):
         file = forest.to_bytes(0.4, sharpness)
         yield b"\1" + file
-        counts = struct.pack("<HHHff", n_trees, len(forest.nodes), len(forest.leaves), 0.4, sharpness)
-        yield b"\0" + counts + file[HEADER.size :]
+        counts = len(forest.roots), len(forest.nodes), len(forest.leaves)
+        yield b"\0" + struct.pack("<HHHff", *counts, 0.4, sharpness) + file[HEADER.size :]
     yield b"\1" + file[:-1]
 
 
@@ -191,8 +207,7 @@ def abi() -> Iterator[bytes]:
     )
     yield config() + talk + bytes([5, 0, 5, 12, 5, 24, 5, 36, MISUSE])
     yield config(64, tail=b"\3")
-    yield config(0, 4, 252)
-    yield config(0, 4, 255)
+    yield from (config(flows=code) for code in range(251, 256))  # the default, and more than there is
 
 
 def write(directory: Path) -> None:
