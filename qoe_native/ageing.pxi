@@ -10,6 +10,9 @@ cdef enum:
     TICK_SHIFT = 24                # a tick is 2^24 ns, 16.8 ms
     FAR_TICKS = 1 << 29            # 104 days: farther is "later"; compared modulo 2^32
 
+cdef enum Moment:
+    LAST_NS = 0x7FFFFFFFFFFFFFFF   # any later is taken for it: between two times lie fewer ns than 63 bits hold
+
 
 cdef inline uint32_t tick_of(uint64_t ns) noexcept nogil:
     return <uint32_t> (ns >> TICK_SHIFT)

@@ -129,14 +129,14 @@ cdef uint32_t renew(qoe_engine *e, const Headers *h, const Key *key, uint32_t re
 
 
 cdef inline void measure(qoe_engine *e, uint32_t record, const Headers *h, const qoe_packet *packet, int way,
-                         uint64_t n, uint64_t gap_ns) noexcept nogil:
+                         uint64_t ts_ns, uint64_t n, uint64_t gap_ns) noexcept nogil:
     # n packets came before, the last one gap_ns ago
     cdef:
         Flow *f = &e.table.flows[record]
         Opening *o = &e.table.openings[record]
         Extension *x
         bint idle = gap_ns >= IDLE_NS
-    count_packet(f, o, h, way, packet.ts_ns, packet.wire_len, n, gap_ns)
+    count_packet(f, o, h, way, ts_ns, packet.wire_len, n, gap_ns)
     n += 1
     if unlikely(idle):
         o.n_idle += o.n_idle < 65535
@@ -146,9 +146,9 @@ cdef inline void measure(qoe_engine *e, uint32_t record, const Headers *h, const
             note_identifiers(x, h, packet, way, is_own_header(f, h, way))
     if likely(h.fragment != LATER_PIECE):
         if h.protocol == TCP and h.tcp_flags:     # none at all: the header was cut off
-            measure_tcp(e, f, h, way, packet.ts_ns, n)
+            measure_tcp(e, f, h, way, ts_ns, n)
         elif h.protocol == UDP:
-            measure_udp(e, f, h, way, packet.ts_ns, n)
+            measure_udp(e, f, h, way, ts_ns, n)
     if unlikely(decision_is_due(n)):
         decide_flow(e, record, False)
     elif unlikely(idle) and n >= DECIDE_IDLE_PACKETS and o.n_idle & (o.n_idle - 1) == 0:
@@ -171,7 +171,7 @@ cdef inline void track(qoe_engine *e, const Headers *h, const qoe_packet *packet
     cdef:
         int way = 0, reason = QOE_LIVE
         uint32_t record = NONE
-        uint64_t ts_ns = packet.ts_ns, last = 0, n = 0, gap_ns = 0
+        uint64_t ts_ns = earlier(packet.ts_ns, LAST_NS), last = 0, n = 0, gap_ns = 0
         Flow *f
     e.counters.clock_back += ts_ns < e.now_ns
     set_clock(e, ts_ns)
@@ -194,7 +194,7 @@ cdef inline void track(qoe_engine *e, const Headers *h, const qoe_packet *packet
         gap_ns = ts_ns - last if n else 0
     else:
         f.flags |= QOE_CLOCK_BACK
-    measure(e, record, h, packet, way, n, gap_ns)
+    measure(e, record, h, packet, way, ts_ns, n, gap_ns)
     end_write(&f.busy)
     if out != NULL:
         fill_verdict(out, f, way)

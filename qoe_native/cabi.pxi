@@ -273,7 +273,7 @@ cdef public int qoe_engine_export(qoe_engine *engine, qoe_flow *out, uint32_t ca
 cdef public int qoe_engine_advance(qoe_engine *engine, uint64_t now_ns) noexcept nogil:
     if engine == NULL:
         return QOE_EINVAL
-    set_clock(engine, now_ns)
+    set_clock(engine, earlier(now_ns, LAST_NS))
     return <int> age(engine, engine.table.high_water)
 
 

@@ -24,7 +24,7 @@ cdef enum:
 
 cdef inline uint8_t gap_code(uint64_t gap_ns) noexcept nogil:
     # 8 e + m of 1 + gap in us = 2^e (1 + m/8): a logarithm without computing one; 1 + 2^32 us have 255
-    cdef uint32_t code = log_code(<double> (1000 + <int64_t> gap_ns) / 1000.0)
+    cdef uint32_t code = log_code((1000.0 + <double> <int64_t> gap_ns) / 1000.0)
     return 255 if code > 255 else <uint8_t> code
 
 

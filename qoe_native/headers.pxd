@@ -315,7 +315,7 @@ cdef inline bint decode_plain(const uint8_t *p, uint32_t captured_len, uint32_t 
                               Headers *h) noexcept nogil:
     """Ethernet, IPv4 without options or pieces, TCP or UDP but no tunnel's port; False: `decode` must look."""
     cdef uint32_t length, header = 8
-    if unlikely(link_type != LINK_ETHERNET or captured_len < 54 or captured_len > wire_len):
+    if unlikely(p == NULL or link_type != LINK_ETHERNET or captured_len < 54 or captured_len > wire_len):
         return False
     if unlikely(be32(p + 12) >> 8 != 0x080045 or be16(p + 20) & 0x3FFF):
         return False

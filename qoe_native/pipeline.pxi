@@ -147,6 +147,8 @@ cdef void note_piece(qoe_engine *e, const FragmentKey *k, uint32_t record, int w
     cdef:
         uint64_t key = fragment_key(e, k)
         Fragment *slot = fragment_slot(e, key)
+    if record < NO_RECORD_YET and e.config.n_shards > 1 and (slot.key != key or slot.record == ANOTHER_SHARD):
+        return                                    # another's by now: what one shard keeps, all keep
     slot.key = key
     slot.flow_id = flow_id_of(&e.table.flows[record]) if record < NO_RECORD_YET else 0
     slot.record = record
@@ -162,17 +164,16 @@ cdef void note_pieces(qoe_engine *e, const Headers *h, uint32_t record, int way)
 
 cdef bint is_ours(qoe_engine *e, const Headers *h, uint64_t hashed) noexcept nogil:
     # Is this packet of our shard? A datagram's later pieces go where its first piece went.
-    cdef Fragment *slot
-    cdef uint64_t key
-    cdef bint ours
+    cdef:
+        bint ours = shard_of(hashed, e.config.n_shards) == e.config.shard
+        uint64_t key
+        Fragment *slot
     if h.fragment == LATER_PIECE:
         key = fragment_key(e, &h.piece)
         slot = fragment_slot(e, key)
         if slot.key == key:
-            return slot.record != ANOTHER_SHARD
-    ours = shard_of(hashed, e.config.n_shards) == e.config.shard
-    if h.fragment != LATER_PIECE:
-        note_pieces(e, h, NO_RECORD_YET if ours else ANOTHER_SHARD, 0)
+            ours = slot.record != ANOTHER_SHARD
+    note_pieces(e, h, NO_RECORD_YET if ours else ANOTHER_SHARD, 0)
     return ours
 
 

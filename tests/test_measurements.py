@@ -275,3 +275,20 @@ def test_parameters_are_refused_by_name(options: dict[str, object], named: str) 
     """The message names the parameter that is wrong, not another."""
     with pytest.raises(EngineError, match=named):
         Engine(model=None, **options)  # type: ignore[arg-type]
+
+
+def test_a_clock_that_leaps_over_centuries_measures_nothing_negative() -> None:
+    """Times of all 64 bits: those beyond 63 bits count as their end, and no mean or deviation is odd."""
+    leaps = (0, 2**64 - 1, 1, 2**63, 2**63 - 1, 5)
+    engine = Engine(idle_timeout_s=0, active_timeout_s=0, model=None, options=Option.TRACE_FEATURES)
+    engine.process(burst([(udp(A, 1, B, 9), ts_ns) for ts_ns in leaps * 4]))
+    engine.advance(2**64 - 1)
+    (flow,) = engine.snapshot()
+    assert (flow["first_ns"], flow["last_ns"], engine.now_ns) == (0, 2**63 - 1, 2**63 - 1)
+    for name in flow.dtype.names or ():
+        if name.startswith("iat_"):
+            assert 0 <= flow[name] < np.inf, name
+    features = engine.decisions()["features"]
+    assert len(features) > 0
+    assert np.isfinite(features).all()
+    assert features.min() >= 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -12,9 +13,10 @@ from wire import SECOND, burst, ipv4, rtp, tcp, udp
 
 from qoe.errors import EngineError
 from qoe.flows import Engine
-from qoe.schema import FLOW_DTYPE, AppClass, EndReason, RecordArray, State
+from qoe.schema import FLOW_DTYPE, VERDICT_DTYPE, AppClass, EndReason, RecordArray, State
 from qoe.tools.synth import busy_cell
 from qoe.train.generated import burst as of_batch
+from qoe_native.engine import Engine as Kernel
 
 A, B = "10.0.0.1", "192.0.2.1"
 TICK_S = 2**24 / 1e9
@@ -194,6 +196,40 @@ def test_shards_make_up_the_whole(n_shards: int, traffic: str) -> None:
     for name in ("packets", "bytes", "packets_flow", "flows_created", "fragments_unmatched"):
         assert sum(c[name] for c in counters) == whole.counters()[name]
     assert min(c["flows_created"] for c in counters) > 0
+
+
+def nested_pieces() -> Frames:
+    """Pieces of datagrams that travel, some of them whole and some in pieces again, through IP in IP."""
+    frames: Frames = []
+    for i in range(300):
+        ends, number = ("10.9.0.1", f"10.9.0.{i % 7}"), i % 11
+        inside = ipv4(A, B, 17, bytes(24), identification=i % 20, offset=(0x2000, 3)[i % 2])
+        begin = ipv4(*ends, 4, inside, identification=number, offset=(0, 0x2000)[i % 3 == 0])
+        frames += [(begin, i), (ipv4(*ends, 4, bytes(16), identification=number, offset=6), i)]
+    return frames
+
+
+def like_pieces() -> Frames:
+    """First pieces of many flows under one number, and later ones that could be any of theirs."""
+    frames: Frames = []
+    for i in range(300):
+        begin = udp(A, 2000 + i % 40, B, 53)[20:]
+        frames.append((ipv4(A, B, 17, begin, identification=7, offset=(0x2000, 0x2000, 5)[i % 3]), i))
+    return frames
+
+
+@pytest.mark.parametrize("n_places", [1, 16])
+@pytest.mark.parametrize("traffic", [pieces, nested_pieces, like_pieces])
+def test_a_piece_is_for_one_shard(n_places: int, traffic: Callable[[], Frames]) -> None:
+    """However many datagrams in pieces want one place of the fragment table, each packet has one taker."""
+    shards = [Kernel(max_flows=64, max_fragments=n_places, seed=5, shard=k, n_shards=3) for k in range(3)]
+    frames = traffic()
+    for at in range(0, len(frames), 8):
+        some = burst(frames[at : at + 8])
+        verdicts = np.zeros((len(shards), len(some.packets)), VERDICT_DTYPE)
+        for shard, out in zip(shards, verdicts, strict=True):
+            shard.process(some.data, some.packets.view(np.uint8), out.view(np.uint8))
+        assert ((verdicts["flow_id"] > 0).sum(axis=0) == 1).all()
 
 
 def test_shards_need_one_seed() -> None:

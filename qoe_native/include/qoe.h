@@ -64,7 +64,7 @@ struct qoe_packet {
     const uint8_t *data;        /* captured bytes, link-layer header first */
     uint32_t captured_len;      /* bytes at data */
     uint32_t wire_len;          /* bytes the frame had on the wire */
-    uint64_t ts_ns;             /* since 1970-01-01 UTC, or any clock of the host's */
+    uint64_t ts_ns;             /* since 1970-01-01 UTC, or any clock of the host's; ends at 2^63 - 1 */
     uint32_t link_type;         /* LINKTYPE_ number of tcpdump.org: 1 = Ethernet */
     uint32_t cell_hint;         /* the host's own number for the cell or interface; 0 = none */
 };

@@ -227,14 +227,15 @@ static void wrong_lengths(void)
 {
     struct qoe_engine *engine = make_engine(64, 0);
     uint8_t *frame = make_frame(1);
-    struct qoe_packet burst[FRAME_BYTES + 5];
-    struct qoe_verdict verdicts[FRAME_BYTES + 5];
+    struct qoe_packet burst[FRAME_BYTES + 6];
+    struct qoe_verdict verdicts[FRAME_BYTES + 6];
     struct qoe_counters counters;
     uint32_t n = 0;
     for (uint32_t cut = 0; cut <= FRAME_BYTES; cut++) /* each at the end of the buffer */
         burst[n++] = packet_of(frame + FRAME_BYTES - cut, cut, FRAME_BYTES, SECOND_NS);
     burst[n++] = packet_of(NULL, 0, FRAME_BYTES, SECOND_NS);             /* nothing, and no place for it */
     burst[n++] = packet_of(NULL, FRAME_BYTES, FRAME_BYTES, SECOND_NS);   /* a length without a place */
+    burst[n++] = packet_of(NULL, 1500, 1500, SECOND_NS);                 /* enough for all headers */
     burst[n++] = packet_of(frame, FRAME_BYTES, 20, SECOND_NS);           /* more captured than was on the wire */
     burst[n++] = packet_of(frame, FRAME_BYTES, UINT32_MAX, SECOND_NS);
     expect("lengths that lie", qoe_engine_process_burst(engine, burst, n, verdicts), n);
