@@ -203,7 +203,7 @@ cdef inline void track(qoe_engine *e, const Headers *h, const qoe_packet *packet
 cdef void pass_over(qoe_engine *e, const qoe_packet *packet, int status, qoe_verdict *out) noexcept nogil:
     # a packet that belongs to no flow, or to none of ours; the clock is that of all shards' flows
     if status == QOE_PKT_OTHER_SHARD:
-        set_clock(e, packet.ts_ns)
+        set_clock(e, earlier(packet.ts_ns, LAST_NS))
     elif status == NO_FLOW_OF_OURS:
         status = QOE_PKT_OTHER_SHARD
     e.counters.by_status[QOE_PKT_FLOW] -= 1

@@ -3,14 +3,14 @@
 
 cdef enum:
     MOST_PACKETS = 0xFFFFFFF0      # of one direction of one flow
-    ANOTHER_SHARD = NONE           # Fragment.record: the datagram's flow is not ours,
-    NO_RECORD_YET = NONE - 1       # or is in the burst that is being read
 
 
-cdef struct Fragment:              # the first piece of a datagram whose later pieces carry no ports
-    uint64_t key, flow_id
+cdef struct Fragment:              # first pieces of datagrams whose later pieces carry no ports
+    uint64_t key, flow_id          # the one that was tracked last, and its flow
     uint32_t record
-    uint32_t way
+    uint8_t way
+    uint8_t ours                   # the one that was read last, whose shard's it is: all shards know the same
+    uint64_t read_key
 
 
 cdef struct Interim:               # a live flow that is due for export
@@ -147,12 +147,10 @@ cdef void note_piece(qoe_engine *e, const FragmentKey *k, uint32_t record, int w
     cdef:
         uint64_t key = fragment_key(e, k)
         Fragment *slot = fragment_slot(e, key)
-    if record < NO_RECORD_YET and e.config.n_shards > 1 and (slot.key != key or slot.record == ANOTHER_SHARD):
-        return                                    # another's by now: what one shard keeps, all keep
     slot.key = key
-    slot.flow_id = flow_id_of(&e.table.flows[record]) if record < NO_RECORD_YET else 0
+    slot.flow_id = flow_id_of(&e.table.flows[record])
     slot.record = record
-    slot.way = way
+    slot.way = <uint8_t> way
 
 
 cdef void note_pieces(qoe_engine *e, const Headers *h, uint32_t record, int way) noexcept nogil:
@@ -162,8 +160,17 @@ cdef void note_pieces(qoe_engine *e, const Headers *h, uint32_t record, int way)
         note_piece(e, &h.carrier, record, way)
 
 
+cdef void note_shard(qoe_engine *e, const FragmentKey *k, bint ours) noexcept nogil:
+    cdef:
+        uint64_t key = fragment_key(e, k)
+        Fragment *slot = fragment_slot(e, key)
+    slot.read_key = key
+    slot.ours = ours
+
+
 cdef bint is_ours(qoe_engine *e, const Headers *h, uint64_t hashed) noexcept nogil:
-    # Is this packet of our shard? A datagram's later pieces go where its first piece went.
+    # Is this packet of our shard? A datagram's later pieces go where its first piece went. This is told as packets
+    # are read, before any of the burst is tracked, and in every shard by the same.
     cdef:
         bint ours = shard_of(hashed, e.config.n_shards) == e.config.shard
         uint64_t key
@@ -171,9 +178,12 @@ cdef bint is_ours(qoe_engine *e, const Headers *h, uint64_t hashed) noexcept nog
     if h.fragment == LATER_PIECE:
         key = fragment_key(e, &h.piece)
         slot = fragment_slot(e, key)
-        if slot.key == key:
-            ours = slot.record != ANOTHER_SHARD
-    note_pieces(e, h, NO_RECORD_YET if ours else ANOTHER_SHARD, 0)
+        if slot.read_key == key:
+            ours = slot.ours
+    elif h.fragment == FIRST_PIECE:
+        note_shard(e, &h.piece, ours)
+    if h.carried:
+        note_shard(e, &h.carrier, ours)
     return ours
 
 
@@ -183,7 +193,7 @@ cdef uint32_t flow_of_piece(qoe_engine *e, const FragmentKey *k, int *way) noexc
         Fragment *slot = fragment_slot(e, key)
         Flow *f
     e.counters.fragments += 1
-    if slot.key == key and slot.record < NO_RECORD_YET:
+    if slot.key == key:
         f = &e.table.flows[slot.record]
         if is_live(f) and flow_id_of(f) == slot.flow_id:
             way[0] = <int> slot.way
