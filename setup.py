@@ -28,7 +28,7 @@ SANITIZE_FLAGS = [
 ]
 compile_args = ["-std=c11", "-fvisibility=hidden", "-fno-strict-aliasing"]
 compile_args += ["-ffunction-sections", "-fdata-sections"]  # libqoe leaves out what Python alone calls
-compile_args += ["-O1", "-g", "-DQOE_ISOLATE_PACKETS", *SANITIZE_FLAGS] if SANITIZE else ["-O3"]
+compile_args += ["-O1", "-g", "-DQOE_ISOLATE_PACKETS", *SANITIZE_FLAGS] if SANITIZE else ["-O3", "-g0"]
 link_args = SANITIZE_FLAGS if SANITIZE else []
 
 PKGCONFIG = """\

@@ -4,7 +4,8 @@
  *
  * A capture thread fills a ring of buffers, as a NIC does. The data thread polls bursts out of it, shows each to the
  * engine where it lies, and knows per packet whose it is, what it is for and which weight its bearer has. Once a second
- * of the host's clock it ages the table and takes the flows that ended. In the end every packet and flow is accounted for.
+ * of the host's clock it ages the table and takes the flows that ended. In the end every packet and flow is accounted
+ * for.
  * MODEL is a classifier, such as $(pkg-config --variable=model qoe); without it framing and ports alone decide.
  */
 #define _POSIX_C_SOURCE 200809L

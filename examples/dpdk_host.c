@@ -4,8 +4,8 @@
  *     ./dpdk_host -l 0 --no-huge -m 512 --no-shconf --no-pci --no-telemetry \
  *         --vdev=net_pcap0,rx_pcap=IN.pcap,tx_pcap=OUT.pcap -- --rate 3e6 10.0.0.1=3 10.0.0.2=1 10.0.0.2/voip=4
  *
- * Polls bursts of Ethernet frames from port 0, shows them to the engine, queues each packet with its bearer and sends what a link of RATE
- * bit/s can take, in the order of a deficit round robin (Shreedhar and Varghese, 1996) whose quanta are the bearers'
+ * Polls bursts of Ethernet frames from port 0 (IN.pcap must hold such), shows them to the engine, queues each packet
+ * with its bearer and sends what a link of RATE bit/s can take, in the order of a deficit round robin (Shreedhar and Varghese, 1996) whose quanta are the bearers'
  * weights. A bearer is one subscriber's traffic of one class; subscribers are the destinations named on the command
  * line, all others together are one more. Ends at Ctrl-C, or when no packet came for a second, as after a file's end.
  */
@@ -335,7 +335,8 @@ static void start_port(void)
 {
     struct rte_eth_conf config = {0};
     struct rte_eth_dev_info info;
-    struct rte_mempool *pool = rte_pktmbuf_pool_create("mbufs", N_MBUFS, 256, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+    struct rte_mempool *pool =
+        rte_pktmbuf_pool_create("mbufs", N_MBUFS, 256, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
     if (!pool || !rte_eth_dev_is_valid_port(0) || rte_eth_dev_configure(0, 1, 1, &config) != 0 ||
         rte_eth_rx_queue_setup(0, 0, 1024, SOCKET_ID_ANY, NULL, pool) != 0 ||
         rte_eth_tx_queue_setup(0, 0, 1024, SOCKET_ID_ANY, NULL) != 0 || rte_eth_dev_start(0) != 0)

@@ -319,6 +319,6 @@ def build_info():
         "abi_version": qoe_abi_version(),
         "flow_record_bytes": sizeof(Flow) + sizeof(Opening) + sizeof(uint32_t),
         "ipv6_address_bytes": ADDRESS_BYTES,
-        "index_bytes_per_flow": sizeof(Bucket) / <double> FLOWS_A_BUCKET,
+        "index_bytes_per_flow": round(sizeof(Bucket) / <double> FLOWS_A_BUCKET, 1),
         "extension_bytes": sizeof(Extension),
     }

@@ -45,7 +45,7 @@ def _readme() -> str:
 def test_two_commands_stand_alone(readme: str) -> None:
     """Install-and-run and install-and-test are each a block of one line that begins with the environment."""
     assert [body for body in blocks(readme, "sh") if INSTALL in body] == [
-        f"{INSTALL}. && qoe {' '.join(REPLAY)}\n",
+        f"{INSTALL}-e . && qoe {' '.join(REPLAY)}\n",
         f"{INSTALL}-e '.[test]' && pytest\n",
     ]
 

@@ -78,7 +78,9 @@ def _ring(value: str) -> int:
 
 def check(args: argparse.Namespace) -> None:
     """End with wrong usage unless there is either an interface or a capture."""
-    if bool(args.live) == bool(args.captures):
+    if args.live and args.captures:
+        args.parser.error(f"give captures or --live {args.live}, not both")
+    if not args.live and not args.captures:
         args.parser.error("give one or more captures, or --live with an interface")
     given = (args.duration, args.shards, args.ring, args.live_method)
     if not args.live and given != (math.inf, 1, 0, "packet"):

@@ -2,9 +2,10 @@
  *
  * One opaque engine per thread; no global state; the caller owns every buffer. One thread at a time may
  * be inside an engine, but beside it another may call qoe_engine_snapshot(), qoe_engine_counters(),
- * qoe_engine_set_weights() and qoe_engine_get_weight(). A function returns a count or 0 when it succeeded and a negative QOE_E* code
- * when it did not: qoe_strerror() says it in words. All memory is reserved in qoe_engine_create(), and
- * taken from the system as it is first touched. A malformed packet is counted, never an error.
+ * qoe_engine_set_weights() and qoe_engine_get_weight(). A function returns a count or 0 when it succeeded
+ * and a negative QOE_E* code when it did not: qoe_strerror() says it in words. All memory is reserved in
+ * qoe_engine_create(), and taken from the system as it is first touched. A malformed packet is counted,
+ * never an error.
  * Units end names: _ns _us _bytes. "forward" is the direction of a flow's first packet.
  * Python's twins of these structs are in qoe/schema.py; a test holds the two together.
  */
@@ -201,8 +202,8 @@ QOE_API int qoe_engine_snapshot(const struct qoe_engine *engine, struct qoe_flow
 QOE_API int qoe_engine_export(struct qoe_engine *engine, struct qoe_flow *out, uint32_t capacity);
 /* The host's clock: ends idle flows though no packet comes. Returns how many ended. */
 QOE_API int qoe_engine_advance(struct qoe_engine *engine, uint64_t now_ns);
-/* Ends up to n live flows (QOE_FLUSHED, if they are not over anyhow), a final decision each; returns how many ended:
- * fewer than n when no more live. */
+/* Ends up to n live flows (QOE_FLUSHED, if they are not over anyhow), a final decision each; returns how
+ * many ended: fewer than n when no more live. */
 QOE_API int qoe_engine_flush(struct qoe_engine *engine, uint32_t n);
 QOE_API int qoe_engine_chunks(struct qoe_engine *engine, struct qoe_chunk *out, uint32_t capacity);
 QOE_API int qoe_engine_decisions(struct qoe_engine *engine, struct qoe_decision *out, uint32_t capacity);
