@@ -78,7 +78,11 @@ class Workers:
                 capture.give_up()
                 raise
 
-        threads = _Threads(take, len(self.engines))
+        try:
+            threads = _Threads(take, len(self.engines))
+        except BaseException:
+            capture.close()  # for those that did start
+            raise
         try:
             yield capture
         finally:

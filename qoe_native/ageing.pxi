@@ -32,10 +32,10 @@ cdef void schedule(qoe_engine *e, uint32_t record) noexcept nogil:
         const qoe_config *c = &e.config
         uint64_t latest = e.now_ns + (<uint64_t> FAR_TICKS << TICK_SHIFT)
         uint64_t at = latest, passed
-    if c.idle_timeout_ns:
-        at = earlier(at, max(last_seen(f), f.first_ns) + c.idle_timeout_ns)
-    if c.active_timeout_ns:
-        at = earlier(at, f.first_ns + c.active_timeout_ns)
+    if e.idle_ns < LAST_NS:                       # no time-out, or one that is never reached, sets no tick
+        at = earlier(at, max(last_seen(f), f.first_ns) + e.idle_ns)
+    if e.active_ns < LAST_NS:
+        at = earlier(at, f.first_ns + e.active_ns)
     if c.export_interval_ns:
         passed = (e.now_ns - f.first_ns) // c.export_interval_ns if e.now_ns > f.first_ns else 0
         at = earlier(at, f.first_ns + (passed + 1) * c.export_interval_ns)
@@ -56,24 +56,28 @@ cdef inline int expiry(const qoe_engine *e, const Flow *f, uint64_t last_ns, uin
     return QOE_ACTIVE_TIMEOUT if now_ns > f.first_ns and now_ns - f.first_ns > e.active_ns else QOE_LIVE
 
 
-cdef void queue_interim(qoe_engine *e, uint32_t record) noexcept nogil:
-    # a live flow whose export is due, if it had a packet since the last one; kept for later when the ring is full
+cdef bint queue_interim(qoe_engine *e, uint32_t record) noexcept nogil:
+    # a live flow whose export is due, if it had a packet since the last one; False: the ring is full, ask again
     cdef:
         const Flow *f = &e.table.flows[record]
         Opening *o = &e.table.openings[record]
-        uint64_t interval = e.config.export_interval_ns, passed
+        uint64_t interval = e.config.export_interval_ns, passed = 0
+        uint16_t since
         Interim *slot
-    if e.now_ns <= f.first_ns:
-        return
-    passed = (e.now_ns - f.first_ns) // interval
-    if <uint16_t> passed == o.interim or e.interim_head - e.interim_tail > e.interim_mask:
-        return
-    if last_seen(f) >= f.first_ns + (passed - 1) * interval:
+    if e.now_ns > f.first_ns:
+        passed = (e.now_ns - f.first_ns) // interval
+    since = <uint16_t> (<uint16_t> passed - o.interim)    # intervals since the last look
+    if since == 0:
+        return True
+    if passed >= since and last_seen(f) >= f.first_ns + (passed - since) * interval:
+        if e.interim_head - e.interim_tail > e.interim_mask:
+            return False
         slot = &e.interim[e.interim_head & e.interim_mask]
         slot.flow_id = flow_id_of(f)
         slot.record = record
         e.interim_head += 1
     o.interim = <uint16_t> passed
+    return True
 
 
 cdef uint32_t look_at(qoe_engine *e, uint32_t record) noexcept nogil:
@@ -88,8 +92,9 @@ cdef uint32_t look_at(qoe_engine *e, uint32_t record) noexcept nogil:
     if reason != QOE_LIVE:
         end_flow(e, record, reason)
         return 1
-    if e.config.export_interval_ns:
-        queue_interim(e, record)
+    if e.config.export_interval_ns and not queue_interim(e, record):
+        e.table.due[record] = tick_of(e.now_ns) + 1
+        return 0
     schedule(e, record)
     return 0
 

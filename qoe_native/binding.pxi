@@ -25,8 +25,10 @@ STATUS_NAMES = (
 
 
 cdef inline bint host_is_wanted(const qoe_engine *e) noexcept nogil:
-    # whether ended flows or traced decisions should be fetched; a burst ends fewer flows than the spare half that stays
+    # whether flows or traced decisions should be fetched; a burst ends fewer flows than the spare half that stays
     if e.table.n_ended >= min(EXPORT_AT, (e.table.n_records - e.table.max_flows) // 2):
+        return True
+    if e.interim_head - e.interim_tail > e.interim_mask // 2:
         return True
     return e.config.options & QOE_TRACE_FEATURES and e.decision_head - e.decision_tail > e.config.max_decisions // 2
 
@@ -108,8 +110,10 @@ cdef class Engine:
                     given[i].captured_len > <uint64_t> data.shape[0] - given[i].offset:
                 raise ValueError(f"packet {i}: bytes {given[i].offset} to {given[i].offset + given[i].captured_len}"
                                  f" lie outside the {data.shape[0]} bytes of data")
+        self.enter()
         burst = <qoe_packet *> malloc(n * sizeof(qoe_packet))
         if burst == NULL:
+            self.busy = False
             raise MemoryError
         for i in range(n):
             burst[i].data = (&data[0] if data.shape[0] else <const uint8_t *> b"") + given[i].offset
@@ -118,7 +122,6 @@ cdef class Engine:
             burst[i].ts_ns = given[i].ts_ns
             burst[i].link_type = given[i].link_type
             burst[i].cell_hint = given[i].cell_hint
-        self.enter()
         with nogil:
             qoe_engine_process_burst(self.engine, burst, n, verdicts)
         self.busy = False

@@ -206,12 +206,8 @@ cdef void pass_over(qoe_engine *e, const qoe_packet *packet, int status, qoe_ver
         set_clock(e, earlier(packet.ts_ns, LAST_NS))
     elif status == NO_FLOW_OF_OURS:
         status = QOE_PKT_OTHER_SHARD
-    e.counters.by_status[QOE_PKT_FLOW] -= 1
     e.counters.by_status[status] += 1
-    if status == QOE_PKT_OTHER_SHARD:
-        e.counters.packets -= 1
-        e.counters.bytes -= packet.wire_len
-    elif packet.captured_len == 0:
+    if status != QOE_PKT_OTHER_SHARD and packet.captured_len == 0:
         e.counters.zero_length += 1
     if out != NULL:
         memset(out, 0, sizeof(qoe_verdict))
@@ -271,19 +267,23 @@ cdef void take_burst(qoe_engine *e, const qoe_packet *packets, uint32_t n, qoe_v
         int status[BURST]
         const uint8_t *data[BURST]
         uint32_t guess[BURST]
-        uint32_t i
+        uint32_t i, n_ours = 0, n_tracked = 0
         uint64_t n_bytes = 0
     for i in range(n):
         fetch_headers(&packets[i])
     for i in range(n):
         data[i] = qoe_isolate(packets[i].data, packets[i].captured_len)
         status[i] = read_packet(e, data[i], &packets[i], &headers[i], &keys[i])
-        n_bytes += packets[i].wire_len
         if unlikely(e.config.n_shards > 1):
             status[i] = sort_out(e, &headers[i], status[i], keys[i].hashed)
-    e.counters.packets += n
+            if status[i] >= QOE_PKT_OTHER_SHARD:
+                continue
+        n_ours += 1
+        n_tracked += status[i] == QOE_PKT_FLOW
+        n_bytes += packets[i].wire_len
+    e.counters.packets += n_ours
     e.counters.bytes += n_bytes
-    e.counters.by_status[QOE_PKT_FLOW] += n
+    e.counters.by_status[QOE_PKT_FLOW] += n_tracked
     for i in range(n):
         guess[i] = guess_record(&e.table.index, keys[i].hashed) if likely(status[i] == QOE_PKT_FLOW) else 0
         if likely(guess[i]):

@@ -1,7 +1,8 @@
 # The per-packet update of a flow record, and the feature vector that the classifier reads out of it.
 #
-# Single precision and three divisions a packet: deviations are kept by Welford's method with the mean out of
-# exact integers, so no error builds up. Histograms have one byte a bin and forget by halving.
+# Single precision and three divisions a packet: variances are kept by Welford's method with the mean out of exact
+# integers, as themselves and not as sums, which would stop growing after some ten million packets. Histograms have
+# one byte a bin and forget by halving.
 from libc.math cimport sqrtf
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
@@ -62,7 +63,7 @@ cdef inline void note_interval(Flow *f, int way, uint64_t ts_ns, float k, float 
         float span_ms = <float> <int64_t> (last - first) * <float> 1e-6 if last > first else 0
         float d = iat_ms - span_ms / (k - <float> 1 if k > 1 else <float> 1)
         uint16_t half = upper_half(iat_ms)
-    f.iat_m2[way] += d * d * (<float> 1 - inverse)
+    f.iat_variance[way] += (d * d * (<float> 1 - inverse) - f.iat_variance[way]) * inverse
     if half > f.iat_max[way]:
         f.iat_max[way] = half
 
@@ -87,7 +88,8 @@ cdef inline void count_packet(Flow *f, Opening *o, const Headers *h, int way, ui
     else:
         note_first(f, way, ts_ns)
     d = <float> <int64_t> size - <float> <int64_t> payload_bytes(f, o, way) * inverse
-    f.size_m2[way] += d * d * (k / (k + <float> 1))
+    inverse = <float> 1 / (k + <float> 1)
+    f.size_variance[way] += (d * d * k * inverse - f.size_variance[way]) * inverse
     tally(f.size_hist[way], SIZE_BINS, size_bin(size))
     f.last_ns[way] = max(ts_ns, f.last_ns[way])
     f.packets[way] += 1
@@ -114,7 +116,7 @@ cdef inline float iat_mean_ms(const Flow *f, int way) noexcept nogil:
 
 
 cdef inline float iat_std_ms(const Flow *f, int way) noexcept nogil:
-    return sqrtf(f.iat_m2[way] / <float> <int64_t> (f.packets[way] - 1)) if f.packets[way] > 1 else 0
+    return sqrtf(f.iat_variance[way])
 
 
 cdef inline float size_mean(const Flow *f, const Opening *o, int way) noexcept nogil:
@@ -122,7 +124,7 @@ cdef inline float size_mean(const Flow *f, const Opening *o, int way) noexcept n
 
 
 cdef inline float size_std(const Flow *f, int way) noexcept nogil:
-    return sqrtf(ratio(f.size_m2[way], <float> <int64_t> f.packets[way]))
+    return sqrtf(f.size_variance[way])
 
 
 cdef inline void proportions(const uint8_t *histogram, int n_bins, float *out) noexcept nogil:

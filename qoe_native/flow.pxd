@@ -36,8 +36,8 @@ cdef struct Flow:
     # line 1
     uint32_t n_bytes[2]        # low words
     uint32_t payload_bytes[2]
-    float size_m2[2]           # sum of squared deviations from the mean (Welford): payload bytes
-    float iat_m2[2]            # the same of inter-arrival times, ms^2
+    float size_variance[2]     # of payload bytes
+    float iat_variance[2]      # of inter-arrival times, ms^2
     uint16_t iat_max[2]        # ms: the upper half of a float
     uint8_t size_hist[2][SIZE_BINS]
     uint8_t gap_hist[GAP_BINS]

@@ -63,7 +63,8 @@ cdef inline int match_flow(const Table *t, uint32_t record, const Headers *h, co
 
 cdef inline uint32_t find_flow(const Table *t, const Headers *h, const Key *key, int *direction) noexcept nogil:
     cdef:
-        Bucket *b = home_bucket(&t.index, home_of(key.hashed))
+        Bucket *home = home_bucket(&t.index, home_of(key.hashed))
+        Bucket *b = home
         uint32_t found, record
     while True:
         found = match_tags(b.tag, tag_of(key.hashed))
@@ -77,6 +78,8 @@ cdef inline uint32_t find_flow(const Table *t, const Headers *h, const Key *key,
         if b.n_passed == 0:
             return NONE
         b = next_bucket(&t.index, b)
+        if unlikely(b == home):                   # a small table can have every bucket passed by
+            return NONE
 
 
 cdef inline uint32_t take_extension(Table *t) noexcept nogil:

@@ -15,7 +15,7 @@ cdef enum:
     N_DECIDED = 6                  # classes 1 to 6 of enum qoe_class
     FORMAT_VERSION = 1
     MAX_NODES = 1 << 22            # what a NaN has room for
-    MAX_TREES = 4096
+    MAX_TREES = 512                # more would leave too few of 65,535 parts to a leaf
     LEAF_NAN = 0x7FC00000
     LEAF_MASK = 0x3FFFFF
     FEATURE_BITS = 6
@@ -165,14 +165,14 @@ cdef inline bint is_tree(const Forest *m, const Node *nodes, uint8_t *seen) noex
 
 
 cdef inline void lay_out_leaves(Forest *m, const Leaf *leaves) noexcept nogil:
-    # shares of 65,535 / n_trees, so that the sum over all trees fits 16 bits
+    # rounded shares of some 65,535 / n_trees, so that the sum over all trees fits 16 bits; the factor cancels out
     cdef:
         uint32_t i
         int k
-        float scale = <float> 65535.0 / <float> m.header.n_trees
+        float scale = (<float> 65535.0 - <float> m.header.n_trees) / <float> m.header.n_trees
     for i in range(m.header.n_leaves):
         for k in range(N_DECIDED):
-            m.leaves[i].share[k] = <uint16_t> (leaves[i].probability[k] * scale)
+            m.leaves[i].share[k] = <uint16_t> (leaves[i].probability[k] * scale + <float> 0.5)
 
 
 cdef inline void lay_out_powers(Forest *m) noexcept nogil:

@@ -97,11 +97,20 @@ static inline void qoe_relax(void)
 #endif
 }
 
-/* Waits on a condition for a tenth of a second at most. */
+/* A condition whose waits end by a clock that nobody sets back. */
+static inline int qoe_condition_init(pthread_cond_t *condition)
+{
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    return pthread_cond_init(condition, &attributes);
+}
+
+/* Waits on it for a tenth of a second at most. */
 static inline int qoe_wait_a_while(pthread_cond_t *condition, pthread_mutex_t *lock)
 {
     struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_nsec += 100000000;
     until.tv_sec += until.tv_nsec / 1000000000;
     until.tv_nsec %= 1000000000;

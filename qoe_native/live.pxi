@@ -110,7 +110,7 @@ cdef class LiveRing:
         Parameters
         ----------
         max_packets : int
-            At most so many, up to 65,536; fewer do not mean that no more are there.
+            At most so many, 1 to 65,536; fewer do not mean that no more are there.
         wait_ms : int
             Wait so long for the first, milliseconds.
 
@@ -133,8 +133,8 @@ cdef class LiveRing:
             bytearray data, packets
             qoe_packet *out
             uint32_t n
-        if max_packets > 65536:
-            raise ValueError(f"max_packets is {max_packets}; it must be 65,536 or less")
+        if not 1 <= max_packets <= 65536:
+            raise ValueError(f"max_packets is {max_packets}; it must be 1 to 65,536")
         self.check()
         packets = PyByteArray_FromStringAndSize(NULL, max_packets * sizeof(qoe_packet))
         out = <qoe_packet *> PyByteArray_AS_STRING(packets)
@@ -169,6 +169,11 @@ cdef class LiveRing:
         }
 
 
+cdef enum:
+    LONGEST_WAIT_MS = 60000        # of one call of the system: then it is asked again
+    NONSENSE_NS = 1000000000       # beyond its time for which blocks without a packet are walked through
+
+
 cdef uint32_t next_of_ring(RingState *s, int fd, qoe_packet *out, uint32_t capacity, uint32_t wait_ms) noexcept nogil:
     # waits for the first packet; n is 0 and s.status says why when none came
     cdef:
@@ -178,6 +183,8 @@ cdef uint32_t next_of_ring(RingState *s, int fd, qoe_packet *out, uint32_t capac
         n = ring_next(s, out, capacity, 0, 0)
         if n or s.status == RING_IDLE and not wait_until(s, fd, deadline_ns):
             return n
+        if monotonic_ns() >= deadline_ns + NONSENSE_NS:   # blocks come, but nothing that is a packet
+            return 0
 
 
 cdef inline bint wait_until(RingState *s, int fd, uint64_t deadline_ns) noexcept nogil:
@@ -187,7 +194,7 @@ cdef inline bint wait_until(RingState *s, int fd, uint64_t deadline_ns) noexcept
         int event
     if now_ns >= deadline_ns:
         return False
-    event = wait_for(fd, <int> ((deadline_ns - now_ns) // 1000000 + 1))
+    event = wait_for(fd, <int> min((deadline_ns - now_ns) // 1000000 + 1, <uint64_t> LONGEST_WAIT_MS))
     if event < 0:
         s.status = RING_DOWN
     return event > 0

@@ -14,13 +14,13 @@ cdef extern from "<pthread.h>" nogil:
     int pthread_mutex_destroy(pthread_mutex_t *lock)
     int pthread_mutex_lock(pthread_mutex_t *lock)
     int pthread_mutex_unlock(pthread_mutex_t *lock)
-    int pthread_cond_init(pthread_cond_t *condition, const void *attributes)
     int pthread_cond_destroy(pthread_cond_t *condition)
     int pthread_cond_broadcast(pthread_cond_t *condition)
 
 
 cdef extern from "host.h" nogil:
     void relax "qoe_relax"()
+    int condition_init "qoe_condition_init"(pthread_cond_t *condition)
     int wait_a_while "qoe_wait_a_while"(pthread_cond_t *condition, pthread_mutex_t *lock)
 
 
@@ -76,7 +76,7 @@ cdef class SharedCapture:
         if not 1 <= n_workers <= MOST_WORKERS:
             raise ValueError(f"{n_workers} workers: there can be 1 to {MOST_WORKERS}")
         pthread_mutex_init(&self.lock, NULL)
-        pthread_cond_init(&self.changed, NULL)
+        condition_init(&self.changed)
         self.reader, self.n_workers, self.n_pieces = reader, n_workers, n_workers * PIECES_EACH
         self.filled = True                        # with what told the reader which format it is
         reader.borrower = self
@@ -207,7 +207,8 @@ cdef class SharedCapture:
                 fetch_packets(piece, at + n)
                 take_burst(engine, piece.packets + at, n, NULL)
                 at += n
-                if engine.table.n_ended >= export_at:
+                if engine.table.n_ended >= export_at \
+                        or engine.interim_head - engine.interim_tail > engine.interim_mask // 2:
                     self.place[worker] = at
                     return True
             self.take_piece(worker)

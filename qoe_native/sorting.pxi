@@ -81,7 +81,7 @@ def sort_records(unsigned char[::1] records, uint32_t record_bytes, uint32_t key
         uint32_t n = records.shape[0] // record_bytes if record_bytes else 0
         Keyed *keyed
         uint8_t *spare
-    if record_bytes == 0 or records.shape[0] % record_bytes or key_offset + 8 > record_bytes:
+    if record_bytes == 0 or records.shape[0] % record_bytes or <uint64_t> key_offset + 8 > record_bytes:
         raise ValueError("records must be whole, and hold the key")
     if n < 2:
         return

@@ -1,4 +1,4 @@
-"""What fuzzing found is replayed: each entry takes its corpus and its seeds under ASan and UBSan, without a finding."""
+"""What fuzzing found is replayed: each entry takes its corpus under ASan and UBSan, without a finding."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def replayers(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The entries with a main over files, and the kernel in them, built by the Makefile away from the tree."""
+    """The entries with a main over files and the kernel, built by the Makefile away from the tree."""
     out = tmp_path_factory.mktemp("replay")
     run("make", "-s", "-C", FUZZ, f"OUT={out}", f"PYTHON={sys.executable}")
     return out

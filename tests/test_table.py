@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wire import SECOND, burst, ipv4, rtp, tcp, udp
+from wire import RAW_IP, SECOND, burst, ipv4, rtp, tcp, udp
 
 from qoe.errors import EngineError
 from qoe.flows import Engine
-from qoe.schema import FLOW_DTYPE, VERDICT_DTYPE, AppClass, EndReason, RecordArray, State
+from qoe.schema import FLOW_DTYPE, PACKET_DTYPE, VERDICT_DTYPE, AppClass, Burst, EndReason, RecordArray, State
 from qoe.tools.synth import busy_cell
 from qoe.train.generated import burst as of_batch
 from qoe_native.engine import Engine as Kernel
@@ -236,3 +236,50 @@ def test_shards_need_one_seed() -> None:
     """Shards with hashes of their own would each take another share: that is refused."""
     with pytest.raises(EngineError, match="same seed"):
         Engine(shard=0, n_shards=2, model=None)
+
+
+def datagrams(n: int, rng: np.random.Generator) -> Burst:
+    """Raw IPv4 with UDP, each from another address and port: nearly all are flows of their own."""
+    frames = np.zeros((n, 34), np.uint8)
+    frames[:, [0, 3, 9]] = 0x45, 34, 17
+    frames[:, 12:16] = rng.integers(0, 256, (n, 4))
+    frames[:, 16:26] = (192, 0, 2, 1, 0, 0, 0, 9, 0, 14)
+    frames[:, 20:22] = rng.integers(0, 256, (n, 2))
+    packets = np.zeros(n, PACKET_DTYPE)
+    packets["offset"], packets["captured_len"], packets["wire_len"] = np.arange(n) * 34, 34, 34
+    packets["link_type"] = RAW_IP
+    return Burst(frames.reshape(-1), packets)
+
+
+def test_a_tiny_table_is_searched_to_an_end() -> None:
+    """Where flows have passed by every bucket, what is not there is still found missing."""
+    rng, engine = np.random.default_rng(4), plain_engine(max_flows=11, seed=1)
+    for _ in range(13):
+        engine.process(datagrams(200_000, rng))
+    assert engine.counters()["packets"] == 13 * 200_000
+
+
+def test_deviations_of_a_very_long_flow() -> None:
+    """After forty million packets of two sizes, evenly spaced, the deviations are what they were."""
+    engine = plain_engine()
+    some = burst([(udp(A, 1, B, 9, bytes(1400 * (i % 2))), 1000 * i) for i in range(100_000)])
+    for turn in range(400):
+        some.packets["ts_ns"] = 1000 * (100_000 * turn + np.arange(100_000))
+        engine.process(some)
+    (flow,) = engine.snapshot()
+    assert flow["packets_forward"] == 40_000_000
+    assert flow["size_std_forward"] == pytest.approx(700, rel=0.02)
+    assert flow["iat_std_us_forward"] < 0.05
+
+
+def test_more_flows_are_due_than_wait_at_once() -> None:
+    """An interim export that finds no room is made later: each flow comes once for its only second."""
+    engine = plain_engine(max_flows=131_072, export_interval_s=1, model=None)
+    frames = [(udp(f"10.0.{k >> 8}.{k & 255}", 1000, B, 9), SECOND + k * 1000) for k in range(20_000)]
+    engine.process(burst(frames))
+    ports: Counter[bytes] = Counter()
+    for tenth in range(21, 80):
+        engine.advance(tenth * SECOND // 10)
+        ports.update(flow["src"].tobytes() for flow in engine.export())
+    assert set(ports.values()) == {1}
+    assert len(ports) == 20_000

@@ -103,5 +103,7 @@ class FlowWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # a file that could not be written in full gets no end that makes it look whole
+        if kind is None or not issubclass(kind, OSError):
+            self.close()

@@ -198,12 +198,13 @@ QOE_API int qoe_engine_process_burst(struct qoe_engine *engine, const struct qoe
  * with a packet at or after since_ns. */
 QOE_API int qoe_engine_snapshot(const struct qoe_engine *engine, struct qoe_flow *out, uint32_t capacity,
                                 uint64_t since_ns, uint64_t *cursor);
-/* Flows that ended since the last call, then live ones that are due; returns the number written. */
+/* Flows that ended since the last call, then live ones that are due (as many as max_flows / 64 wait at once,
+ * others till the next advance or burst); returns the number written. */
 QOE_API int qoe_engine_export(struct qoe_engine *engine, struct qoe_flow *out, uint32_t capacity);
 /* The host's clock: ends idle flows though no packet comes. Returns how many ended. */
 QOE_API int qoe_engine_advance(struct qoe_engine *engine, uint64_t now_ns);
-/* Ends up to n live flows (QOE_FLUSHED, if they are not over anyhow), a final decision each; returns how
- * many ended: fewer than n when no more live. */
+/* Ends up to n live flows (QOE_FLUSHED, if they are not over anyhow), a final decision each if it had payload; returns
+ * how many ended: fewer than n when no more live. */
 QOE_API int qoe_engine_flush(struct qoe_engine *engine, uint32_t n);
 QOE_API int qoe_engine_chunks(struct qoe_engine *engine, struct qoe_chunk *out, uint32_t capacity);
 QOE_API int qoe_engine_decisions(struct qoe_engine *engine, struct qoe_decision *out, uint32_t capacity);

@@ -24,6 +24,7 @@ EIGHT_BITS = 1 / 128  # of a value that is kept to eight significant bits
 SINCE_US = 1.0  # of a mean gap in reverse
 COLUMNS = ("size_mean", "size_std", "iat_us", "iat_cv", "iat_max_us")
 STEP = 1 / 255  # of a probability
+SHARES = 3e-4  # of a probability: each tree's leaf is kept to a share of 65,535 parts
 
 
 def flow_slack(record: Fields) -> dict[str, float]:
@@ -34,8 +35,8 @@ def flow_slack(record: Fields) -> dict[str, float]:
         # by the difference of two large numbers, which is imprecise where all chunks are nearly equal
         "chunk_bytes_std": SINGLE * record["chunk_bytes_mean"] + SINGLE * record["chunk_bytes_std"],
         "chunk_gap_mean_s": SINGLE * record["chunk_gap_mean_s"],
-        "probability": STEP / 2 + SUMMED / 10,
-        "confidence": STEP / 2 + SUMMED / 10,
+        "probability": STEP / 2 + SHARES,
+        "confidence": STEP / 2 + SHARES,
     }
     for way in WAYS:
         largest_us = record[f"iat_max_us_{way}"]
