@@ -22,6 +22,7 @@ struct accounts {
     uint64_t n_flows, n_ended, by_reason[N_REASONS];
     uint64_t n_chunks, n_chunks_of_flows, n_decisions;
     int blind;                  /* a burst went in without verdicts: what it did is unknown */
+    int shared;                 /* other shards' packets, of which verdicts tell nothing, may have moved the clock */
     struct kept_flow flows[MAX_PACKETS + 1];
 };
 
@@ -53,7 +54,7 @@ static inline void expect_sane(const struct qoe_flow *f)
     CLAIM(f->rtt_min_us <= f->rtt_mean_us + 2 && f->rtp_loss_runs_forward <= f->packets_forward);
 }
 
-/* What a burst's verdicts say; packets beyond `verdicts` NULL are only counted. */
+/* What a burst's verdicts say. Without any the packets are counted, and the books are blind from then on. */
 static inline void book_burst(struct accounts *a, const struct qoe_packet *packets, uint32_t n,
                               const struct qoe_verdict *verdicts)
 {
@@ -65,8 +66,10 @@ static inline void book_burst(struct accounts *a, const struct qoe_packet *packe
         uint64_t ts_ns = within_time(packets[i].ts_ns);
         CLAIM(v->status < QOE_PKT_N_STATUS && v->app_class < QOE_N_CLASSES && v->state <= QOE_REVISED);
         a->by_status[v->status]++;
-        if (v->status == QOE_PKT_OTHER_SHARD)
+        if (v->status == QOE_PKT_OTHER_SHARD) {
+            a->shared = 1;
             continue;
+        }
         a->n_ours++;
         a->n_bytes += packets[i].wire_len;
         CLAIM((v->flow_id == 0) == (v->status != QOE_PKT_FLOW));
@@ -121,7 +124,7 @@ static inline void expect_counters(const struct accounts *a, const struct qoe_co
         return;
     CLAIM(memcmp(c->by_status, a->by_status, sizeof c->by_status) == 0);
     CLAIM(c->packets == a->n_ours && c->bytes == a->n_bytes && c->zero_length == a->zero_length);
-    CLAIM(c->flows_created == a->n_flows && c->clock_back == a->clock_back);
+    CLAIM(c->flows_created == a->n_flows && (a->shared || c->clock_back == a->clock_back));
 }
 
 /* At the end, when all flows were flushed and all there is was fetched. */

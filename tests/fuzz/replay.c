@@ -1,9 +1,13 @@
 /* What libFuzzer's main does with files: hands each of them, and each file of a directory, to the entry once.
- * Says which one it is at, so that a finding has a name, and in the end which one took longest. */
+ * Says which one it is at, so that a finding has a name, and in the end which one took longest; an alarm ends one that
+ * does not end by itself. */
 #include <dirent.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "entry.h"
+
+enum { ENDLESS_S = 60 };
 
 static unsigned long n_replayed;
 static double longest_ms;
@@ -38,7 +42,9 @@ static void replay_file(const char *path, FILE *file)
     free(read);
     printf("%s\n", path);
     fflush(stdout);
+    alarm(ENDLESS_S);
     LLVMFuzzerTestOneInput(exact, n_bytes);
+    alarm(0);
     ms = now_ms() - start_ms;
     if (ms > longest_ms) {
         longest_ms = ms;
