@@ -41,7 +41,7 @@ class Recipe:
         Share of the features that a split may choose among.
     """
 
-    n_trees: int = 16
+    n_trees: int = 24
     max_depth: int = 8
     leaf_ratio: float = 0.0005
     feature_ratio: float = 0.3
