@@ -10,8 +10,8 @@
 
 enum { MAX_PACKETS = 20000, N_REASONS = QOE_INTERIM + 1 };
 
-struct kept_flow {              /* by the flow's number */
-    uint64_t n_packets, n_bytes, first_ns, last_ns;
+struct kept_flow {
+    uint64_t id, n_packets, n_bytes, first_ns, last_ns;
     int is_over;
 };
 
@@ -23,8 +23,35 @@ struct accounts {
     uint64_t n_chunks, n_chunks_of_flows, n_decisions;
     int blind;                  /* a burst went in without verdicts: what it did is unknown */
     int shared;                 /* other shards' packets, of which verdicts tell nothing, may have moved the clock */
-    struct kept_flow flows[MAX_PACKETS + 1];
+    struct kept_flow flows[MAX_PACKETS]; /* in the order of their numbers, which is that in which they began */
 };
+
+/* The flow of a number; NULL when none has it. */
+static inline struct kept_flow *find_kept(struct accounts *a, uint64_t id)
+{
+    uint64_t low = 0, high = a->n_flows;
+    while (low < high) {
+        uint64_t middle = (low + high) / 2;
+        if (a->flows[middle].id < id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < a->n_flows && a->flows[low].id == id ? &a->flows[low] : NULL;
+}
+
+/* The same; an unknown number must be higher than all before, and begins a flow. */
+static inline struct kept_flow *keep_flow(struct accounts *a, const struct qoe_verdict *verdict, uint64_t ts_ns)
+{
+    struct kept_flow *kept = find_kept(a, verdict->flow_id);
+    if (kept)
+        return kept;
+    CLAIM(a->n_flows < MAX_PACKETS && (a->n_flows == 0 || verdict->flow_id > a->flows[a->n_flows - 1].id));
+    CLAIM(verdict->direction == 0);
+    kept = &a->flows[a->n_flows++];
+    *kept = (struct kept_flow){.id = verdict->flow_id, .first_ns = ts_ns};
+    return kept;
+}
 
 /* The clock ends where 63 bits do. */
 static inline uint64_t within_time(uint64_t ns)
@@ -62,7 +89,7 @@ static inline void book_burst(struct accounts *a, const struct qoe_packet *packe
     a->blind |= verdicts == NULL && n > 0;
     for (uint32_t i = 0; i < n && !a->blind; i++) {
         const struct qoe_verdict *v = &verdicts[i];
-        struct kept_flow *kept = &a->flows[v->flow_id <= MAX_PACKETS ? v->flow_id : 0];
+        struct kept_flow *kept;
         uint64_t ts_ns = within_time(packets[i].ts_ns);
         CLAIM(v->status < QOE_PKT_N_STATUS && v->app_class < QOE_N_CLASSES && v->state <= QOE_REVISED);
         a->by_status[v->status]++;
@@ -77,12 +104,8 @@ static inline void book_burst(struct accounts *a, const struct qoe_packet *packe
             a->zero_length += packets[i].captured_len == 0;
             continue;
         }
-        if (v->flow_id == a->n_flows + 1) {
-            a->n_flows++;
-            *kept = (struct kept_flow){.first_ns = ts_ns};
-            CLAIM(v->direction == 0);
-        }
-        CLAIM(v->flow_id <= a->n_flows && !kept->is_over && v->direction <= 1);
+        kept = keep_flow(a, v, ts_ns);
+        CLAIM(!kept->is_over && v->direction <= 1);
         kept->n_packets++;
         kept->n_bytes += packets[i].wire_len;
         kept->last_ns = ts_ns > kept->last_ns ? ts_ns : kept->last_ns;
@@ -94,7 +117,7 @@ static inline void book_burst(struct accounts *a, const struct qoe_packet *packe
 /* A record of a live flow, or of one that is over. */
 static inline void book_flow(struct accounts *a, const struct qoe_flow *f)
 {
-    struct kept_flow *kept = &a->flows[f->flow_id <= MAX_PACKETS ? f->flow_id : 0];
+    struct kept_flow *kept = find_kept(a, f->flow_id);
     expect_sane(f);
     a->by_reason[f->end_reason]++;
     if (f->end_reason != QOE_LIVE && f->end_reason != QOE_INTERIM) {
@@ -104,7 +127,7 @@ static inline void book_flow(struct accounts *a, const struct qoe_flow *f)
     }
     if (a->blind)
         return;
-    CLAIM(f->flow_id >= 1 && f->flow_id <= a->n_flows && !kept->is_over);
+    CLAIM(kept != NULL && !kept->is_over);
     CLAIM(f->packets_forward + f->packets_reverse == kept->n_packets);
     CLAIM(f->bytes_forward + f->bytes_reverse == kept->n_bytes);
     CLAIM(f->first_ns == kept->first_ns && f->last_ns == kept->last_ns);
@@ -141,8 +164,8 @@ static inline void expect_balance(const struct accounts *a, const struct qoe_cou
     CLAIM(c->flows_flushed >= a->by_reason[QOE_FLUSHED]);
     if (a->blind)
         return;
-    for (uint64_t id = 1; id <= a->n_flows; id++)
-        n_packets += a->flows[id].n_packets;
+    for (uint64_t i = 0; i < a->n_flows; i++)
+        n_packets += a->flows[i].n_packets;
     CLAIM(n_packets == c->by_status[QOE_PKT_FLOW]);
 }
 
