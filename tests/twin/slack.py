@@ -24,7 +24,7 @@ EIGHT_BITS = 1 / 128  # of a value that is kept to eight significant bits
 SINCE_US = 1.0  # of a mean gap in reverse
 COLUMNS = ("size_mean", "size_std", "iat_us", "iat_cv", "iat_max_us")
 STEP = 1 / 255  # of a probability
-SHARES = 3e-4  # of a probability: each tree's leaf is kept to a share of 65,535 parts
+SHARES = 1e-3  # of a probability: each tree's leaf is kept to a share of 65,535 parts, before calibration
 
 
 def flow_slack(record: Fields) -> dict[str, float]:
