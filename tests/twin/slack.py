@@ -24,7 +24,7 @@ EIGHT_BITS = 1 / 128  # of a value that is kept to eight significant bits
 SINCE_US = 1.0  # of a mean gap in reverse
 COLUMNS = ("size_mean", "size_std", "iat_us", "iat_cv", "iat_max_us")
 STEP = 1 / 255  # of a probability
-SHARES = 1e-3  # of a probability: each tree's leaf is kept to a share of 65,535 parts, before calibration
+SHARES = 4e-3  # of a probability: leaves are kept in 65,535 parts, before hints multiply them by up to 50
 
 
 def flow_slack(record: Fields) -> dict[str, float]:
