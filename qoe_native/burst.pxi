@@ -222,8 +222,9 @@ cdef inline int sort_out(qoe_engine *e, const Headers *h, int status, uint64_t h
 
 
 cdef inline void fetch_headers(const qoe_packet *packet) noexcept nogil:
+    # by numbers: there is no pointer behind NULL, which a packet without bytes may have
     prefetch(packet.data)
-    prefetch(packet.data + HEADER_BYTES)
+    prefetch(<const void *> (<size_t> packet.data + HEADER_BYTES))
 
 
 cdef inline void fetch_record(const qoe_engine *e, uint32_t guess) noexcept nogil:
