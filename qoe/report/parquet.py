@@ -13,14 +13,13 @@ from copy import copy
 from threading import Lock
 from typing import IO, Final, NamedTuple, Self
 
-from qoe import __version__
 from qoe.report.columns import Columns
 from qoe.report.layout import Kind, Layout
 from qoe_native.engine import ColumnPages
 
 GROUP_ROWS: Final = 65_536
 _MAGIC: Final = b"PAR1"
-_WRITER: Final = f"qoe version {__version__}".encode()
+_WRITER: Final = b"qoe version 1.0.0"  # of this writer, not of the package
 _VERSION: Final = 2
 _OPTIONAL: Final = 1
 _DECIMAL_BYTES, _PRECISION, _PLACES = 9, 20, 9
