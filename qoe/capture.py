@@ -2,9 +2,10 @@
 
 A network interface is a source too: `Interface`, of `qoe.interface`.
 
-A file is read with ``readinto`` into the reader's one reusable window, not mapped: on 2.5 million packets
-of 84 bytes both cost 24 ns a packet, parsing included, and reading keeps memory flat, serves pipes by the
-same path, and lets a file that shrinks meanwhile end early where a mapping would kill the process.
+A file is read into the reader's one reusable window, a quarter of a megabyte at a time, not mapped: of a mix
+of frames of 760 bytes that costs 30 ns a packet where walking through a mapping costs 117, one miss after
+another; and reading keeps memory flat, serves pipes by the same path, and lets a file that shrinks meanwhile
+end early where a mapping would kill the process. Of a plain file `Engine.consume` reads most pieces itself.
 """
 
 from __future__ import annotations
