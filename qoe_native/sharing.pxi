@@ -282,7 +282,8 @@ cdef class SharedCapture:
             rest = at
             n_next = self.pick(piece, worker, &at, bursts[1 - turn])
             take_burst(engine, bursts[turn], n, NULL)
-            if engine.table.n_ended >= export_at:
+            if engine.table.n_ended >= export_at \
+                    or engine.interim_head - engine.interim_tail > engine.interim_mask // 2:
                 self.place[worker] = rest
                 return True
             n = n_next
