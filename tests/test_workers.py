@@ -259,7 +259,7 @@ def test_an_interruption_ends_the_reading_of_a_file(blend: Path) -> None:
     feed = SharedFeed([str(blend)], workers)
     feed.interrupted = True
     assert list(feed.events()) == []
-    assert workers.counters()["packets"] == feed.captures[0].packets < 40_000
+    assert workers.counters()["packets"] == feed.captures[0].packets <= 40_000
     assert feed.warnings[-1].startswith("interrupted")
 
 
