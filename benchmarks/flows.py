@@ -1,7 +1,8 @@
 """`qoe flows` as a whole process, start-up and output included, beside a bare reading of the same file.
 
 The mix is realistic traffic of whole frames; 1M is frames of 64 bytes over a million flows in uniform random
-order. The floor reads the file in the same pieces and looks at nothing.
+order. The floor reads the file in the same pieces and looks at nothing. Takes two minutes and 8 GB of
+temporary space.
 """
 
 from __future__ import annotations

@@ -2,17 +2,16 @@
 
 A network interface is a source too: `Interface`, of `qoe.interface`.
 
-A file is read with ``readinto`` into the reader's one reusable window, not mapped: on 2.5 million packets
-of 84 bytes both cost 24 ns a packet, parsing included, and reading keeps memory flat, serves pipes by the
-same path, and lets a file that shrinks meanwhile end early where a mapping would kill the process.
+A file is read into the reader's one reusable window, a quarter of a megabyte at a time, not mapped: of a mix
+of frames of 760 bytes that costs 30 ns a packet where walking through a mapping costs 117, one miss after
+another; and reading keeps memory flat, serves pipes by the same path, and lets a file that shrinks meanwhile
+end early where a mapping would kill the process. Of a plain file `Engine.consume` reads most pieces itself.
 """
 
 from __future__ import annotations
 
-import bz2
 import glob
 import io
-import lzma
 import os
 import re
 import stat
@@ -173,7 +172,15 @@ def _load_zstd() -> _Loaded:
     return _ZstdDecompressor, zstandard.ZstdError
 
 
+def _load_bzip2() -> _Loaded:
+    import bz2
+
+    return bz2.BZ2Decompressor, OSError
+
+
 def _load_xz() -> _Loaded:
+    import lzma
+
     return lambda: lzma.LZMADecompressor(memlimit=_XZ_MAX_MEMORY_BYTES), lzma.LZMAError
 
 
@@ -181,15 +188,16 @@ class _Codec(NamedTuple):
     """A compressed format: how it is told, and what unpacks one member (or frame) of it."""
 
     name: str
-    magic: re.Pattern[bytes]
+    magic: tuple[bytes, ...]
     load: Callable[[], _Loaded]
 
 
+_SKIPPABLE: Final = tuple(bytes([first]) + b"\x2a\x4d\x18" for first in range(0x50, 0x60))
 _CODECS: Final = (
-    _Codec("gzip", re.compile(rb"\x1f\x8b"), lambda: (_GzipDecompressor, zlib.error)),
-    _Codec("zstd", re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18"), _load_zstd),
-    _Codec("bzip2", re.compile(rb"BZh[1-9]"), lambda: (bz2.BZ2Decompressor, OSError)),
-    _Codec("xz", re.compile(rb"\xfd7zXZ\0"), _load_xz),
+    _Codec("gzip", (b"\x1f\x8b",), lambda: (_GzipDecompressor, zlib.error)),
+    _Codec("zstd", (b"\x28\xb5\x2f\xfd", *_SKIPPABLE), _load_zstd),
+    _Codec("bzip2", tuple(b"BZh%d" % level for level in range(1, 10)), _load_bzip2),
+    _Codec("xz", (b"\xfd7zXZ\0",), _load_xz),
 )
 
 
@@ -232,7 +240,7 @@ class _Unpacker:
         head = self._member.unused_data.lstrip(b"\0")
         while len(head) < _MAGIC_BYTES and (more := self._raw.read(_CHUNK_BYTES)):
             head = (head + more).lstrip(b"\0")
-        if not self._codec.magic.match(head):
+        if not head.startswith(self._codec.magic):
             self.n_trailing_bytes = len(head)
             return False
         self._pending = head
@@ -343,7 +351,7 @@ class Source:
         within = ""
         try:
             head = _head(self._raw)
-            codec = next((codec for codec in _CODECS if codec.magic.match(head)), None)
+            codec = next((codec for codec in _CODECS if head.startswith(codec.magic)), None)
             if codec:
                 self._stream = _Unpacker(self._raw, codec, head)
                 head = _head(self._stream)

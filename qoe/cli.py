@@ -10,12 +10,14 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Final, NoReturn
 
 from qoe import __version__
-from qoe.commands import common, flows, info, optimise, replay, train
+from qoe.commands import common
 from qoe.errors import QoeError
 
+_COMMANDS: Final = ("replay", "flows", "optimise", "train", "info")
 _DEBUG: Final = "QOE_DEBUG"
 _DESCRIPTION: Final = "From packets to experience (MOS), from experience to scheduler weights."
 _EXAMPLES: Final = """\
@@ -37,7 +39,8 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}; see '{self.prog} --help'\n")
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+    """Give the parser of the command that is named first, or of all if none is."""
     parser = _Parser(
         prog="qoe",
         description=_DESCRIPTION,
@@ -46,8 +49,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"qoe {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in (replay, flows, optimise, train, info):
-        command.add(commands)
+    for name in arguments[:1] if arguments and arguments[0] in _COMMANDS else _COMMANDS:
+        import_module(f"qoe.commands.{name}").add(commands)
     return parser
 
 
@@ -64,8 +67,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         The exit code.
     """
+    arguments = sys.argv[1:] if argv is None else argv
     try:
-        args = _parser().parse_args(argv)
+        args = _parser(arguments).parse_args(arguments)
         code: int = args.run(args)
         if sys.stdout is not None:
             sys.stdout.flush()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
+import qoe_native
 from qoe.errors import EngineError, ModelError
 from qoe.fields import Option
 from qoe_native import engine as _native
@@ -52,7 +52,7 @@ def load_model(model: str | Path | None = DEFAULT_MODEL) -> bytes | None:
         return None
     try:
         if model == DEFAULT_MODEL:
-            return (resources.files("qoe_native.models") / "flows.qoemodel").read_bytes()
+            return (Path(qoe_native.__file__).parent / "models" / "flows.qoemodel").read_bytes()
         return Path(model).read_bytes()
     except OSError as error:
         raise ModelError(

@@ -180,6 +180,10 @@ cdef inline bint eight_are(const uint32_t *words, uint32_t word) noexcept nogil:
     return differ == 0
 
 
+cdef inline bint are_alike(const uint32_t *words, uint32_t n) noexcept nogil:
+    return memcmp(words, words + 1, 4 * (<uint64_t> n - 1)) == 0
+
+
 cdef bint code_words(Column *c, uint32_t n, uint16_t *codes) noexcept nogil:
     cdef:
         const uint32_t *words = <const uint32_t *> c.staged

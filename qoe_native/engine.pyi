@@ -180,7 +180,13 @@ class ColumnPages:
 class SharedCapture:
     """The packets of one reader for several engines, each in a thread of its own; see `qoe.workers`."""
 
-    def __new__(cls, reader: CaptureReader, n_workers: int) -> SharedCapture: ...
+    def __new__(cls, reader: CaptureReader, n_workers: int, clock_ns: int = 0) -> SharedCapture: ...
+    @property
+    def clock_ns(self) -> int:
+        """Time of the newest packet of a flow."""
+    @property
+    def clock_back(self) -> int:
+        """Packets older than the one before."""
     def feed(self, engine: Engine, worker: int) -> bool:
         """Take packets, without the GIL; False: none is left, True: many ended flows wait."""
     def wait(self) -> Literal["more", "end", "ready"]:

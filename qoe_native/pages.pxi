@@ -5,8 +5,8 @@ from libc.stdint cimport int64_t
 from qoe_native.capture cimport bswap64
 from qoe_native.parquet cimport (
     DATA_PAGE, DELTA_BINARY_PACKED, DELTA_BLOCK, DICTIONARY_PAGE, PAGE_HEADER_BYTES, LEVELS_RLE, PLAIN, RLE_DICTIONARY,
-    bits_of, put_delta_begin, put_delta_block, put_hybrid, put_integer, put_no_nulls, put_page_header, put_varint,
-    put_zigzag,
+    bits_of, put_delta_begin, put_delta_block, put_hybrid, put_integer, put_no_nulls, put_page_header, put_run,
+    put_varint, put_zigzag,
 )
 
 
@@ -106,19 +106,37 @@ cdef uint8_t *put_values(const Column *c, const void *values, uint32_t n, const 
     return out + 4 * <uint64_t> n
 
 
+cdef uint8_t *put_coded(Column *c, uint16_t *codes, uint8_t *out) noexcept nogil:
+    # what is staged, by the dictionary; NULL: some of it has no place there
+    cdef:
+        uint32_t n = c.n_staged
+        bint one = c.cell.kind != CELL_ADDRESS and are_alike(<const uint32_t *> c.staged, n)
+        int code, width
+    if one:
+        code = code_of_word(c, <const uint32_t *> c.staged, 0)
+        if code < 0:
+            return NULL
+        codes[0] = code
+    elif not (code_addresses(c, n, codes) if c.cell.kind == CELL_ADDRESS else code_words(c, n, codes)):
+        return NULL
+    width = max(bits_of(c.n_values - 1), 1)
+    out[0] = width
+    return put_run(codes[0], n, width, out + 1) if one else put_hybrid(codes, n, width, out + 1)
+
+
 cdef uint8_t *put_page(Column *c, const char **names, uint16_t *codes, uint8_t *out, int *encoding) noexcept nogil:
     # the body of a data page of what is staged
     cdef:
-        int physical = physical_type(c.cell.kind), width
+        int physical = physical_type(c.cell.kind)
         uint32_t n = c.n_staged
+        uint8_t *end
     out = put_no_nulls(n, out)
     if c.values != NULL and not c.given_up:
-        if code_addresses(c, n, codes) if c.cell.kind == CELL_ADDRESS else code_words(c, n, codes):
+        end = put_coded(c, codes, out)
+        if end != NULL:
             c.coded = True
-            width = max(bits_of(c.n_values - 1), 1)
-            out[0] = width
             encoding[0] = RLE_DICTIONARY
-            return put_hybrid(codes, n, width, out + 1)
+            return end
         c.given_up = True
     c.uncoded = True
     encoding[0] = DELTA_BINARY_PACKED

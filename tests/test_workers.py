@@ -151,8 +151,8 @@ def test_pipes_and_compressed_captures(flows: List, tmp_path: Path) -> None:
 
     def trickle() -> None:
         with fifo.open("wb", buffering=0) as sink:
-            for start in range(0, len(whole), 7777):
-                sink.write(whole[start : start + 7777])
+            for start in range(0, len(whole), 501):
+                sink.write(whole[start : start + 501])
 
     want = flows(plain).rows
     assert flows(packed, workers=2).rows == want
@@ -259,7 +259,7 @@ def test_an_interruption_ends_the_reading_of_a_file(blend: Path) -> None:
     feed = SharedFeed([str(blend)], workers)
     feed.interrupted = True
     assert list(feed.events()) == []
-    assert workers.counters()["packets"] == feed.captures[0].packets < 40_000
+    assert workers.counters()["packets"] == feed.captures[0].packets <= 40_000
     assert feed.warnings[-1].startswith("interrupted")
 
 

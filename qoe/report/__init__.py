@@ -7,7 +7,8 @@ module                 what it holds
 :mod:`~.tables`        the same for people, in 80 columns of text
 :mod:`~.html`          the same as one self-contained page, with pictures from :mod:`~.charts`
 :mod:`~.rows`          the writer of flow records; which columns there are says :mod:`~.columns`
-:mod:`~.csv`           CSV, straight from the kernel's records
-:mod:`~.arrow`         JSON and Parquet, by the Arrow columns of :mod:`~.flows` (these import pyarrow)
+:mod:`~.csv`           CSV and
+:mod:`~.parquet`       Parquet, straight from the kernel's records, by the plan of :mod:`~.layout`
+:mod:`~.json`          JSON, by the Arrow columns of :mod:`~.flows` (these import pyarrow)
 =====================  ==================================================================================
 """
