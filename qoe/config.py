@@ -22,31 +22,28 @@ A cells file::
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
-import math
-import re
-import tomllib
 from collections.abc import Iterator
 from enum import IntEnum
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
 from qoe.errors import ConfigError
 from qoe.schema import CLASS_NAMES
+from qoe.toml import (
+    Rate,
+    convert,
+    is_weight,
+    read_toml,
+    require,
+    require_positive,
+    require_weight,
+    suggestion,
+)
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-_RATE: Final = re.compile(
-    r"\s*(?P<number>[^\sA-Za-z]+(?:[eE][-+]?\d+)?)\s*(?P<prefix>[kKmMgGtT]?)(?P<unit>[A-Za-z/]*)\s*"
-)
-_LEAST_BPS: Final = 1000.0  # less is a slip of the unit, not a link
-_RATE_UNITS: Final = ("", "b", "bit/s", "bits/s", "bps", "b/s", "bit", "bit/sec")
-_RATE_SCALE: Final = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
-_WEIGHTS: Final = (1e-6, 1e6)
-_RATE_HELP: Final = "write a rate as 20 Mbit/s, 20M or 2e7 (bits per second)"
 
 
 class Direction(IntEnum):
@@ -54,71 +51,6 @@ class Direction(IntEnum):
 
     DOWN = 0
     UP = 1
-
-
-class Rate(float):
-    """A rate in bit/s; a file gives it as a number or as text such as ``20 Mbit/s``."""
-
-
-def parse_rate(value: str | float) -> float:
-    """Read a rate.
-
-    Parameters
-    ----------
-    value : str or float
-        ``20 Mbit/s``, ``20Mbps``, ``20 Mb/s``, ``20M`` or a number of bits per second. SI prefixes k, M, G
-        and T mean powers of 1000, in either case.
-
-    Returns
-    -------
-    float
-        Bit/s, 1,000 or more.
-
-    Raises
-    ------
-    ConfigError
-        When `value` is no rate, is not positive, or counts bytes.
-    """
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise ConfigError(f"{value!r} is not a rate: {_RATE_HELP}")
-    bps = _rate_of_text(value) if isinstance(value, str) else float(value)
-    if not (math.isfinite(bps) and bps > 0):
-        raise ConfigError(f"a rate must be positive and finite, not {value!r}: {_RATE_HELP}")
-    if bps < _LEAST_BPS:
-        raise ConfigError(f"{value!r} is {bps:g} bit/s, too little for any link: {_RATE_HELP}")
-    return bps
-
-
-def _rate_of_text(text: str) -> float:
-    parts = _RATE.fullmatch(text)
-    if parts is None:
-        raise ConfigError(f"{text!r} is not a rate: {_RATE_HELP}")
-    unit = parts["unit"]
-    if unit.startswith("B"):
-        raise ConfigError(f"{text!r} counts bytes: {_RATE_HELP}")
-    if unit.lower() not in _RATE_UNITS:
-        raise ConfigError(f"{text!r} has the unknown unit {parts['prefix'] + unit!r}: {_RATE_HELP}")
-    try:
-        return float(parts["number"]) * _RATE_SCALE[parts["prefix"].lower()]
-    except ValueError:
-        raise ConfigError(f"{text!r} is not a rate: {_RATE_HELP}") from None
-
-
-def _require(condition: bool, message: str) -> None:
-    """Raise what msgspec turns into an error with the path of the struct at fault."""
-    if not condition:
-        raise ValueError(message)
-
-
-def _require_weight(name: str, value: float) -> None:
-    _require(_WEIGHTS[0] <= value <= _WEIGHTS[1], f"{name} must be 1e-6 to 1e6, not {value}")
-
-
-def _require_positive(name: str, value: float | None) -> None:
-    _require(
-        value is None or (math.isfinite(value) and value > 0),
-        f"{name} must be positive and finite, not {value}",
-    )
 
 
 class Subscriber(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -146,12 +78,12 @@ class Subscriber(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     efficiency_up_bps: Rate | None = msgspec.field(name="efficiency_up", default=None)
 
     def __post_init__(self) -> None:
-        _require(bool(self.name), "name must not be empty")
-        _require(bool(self.addresses), f"subscriber {self.name!r} needs at least one address")
+        require(bool(self.name), "name must not be empty")
+        require(bool(self.addresses), f"subscriber {self.name!r} needs at least one address")
         list(self.networks())  # raises at one that is none
-        _require_weight("weight", self.weight)
-        _require_positive("efficiency_down", self.efficiency_down_bps)
-        _require_positive("efficiency_up", self.efficiency_up_bps)
+        require_weight("weight", self.weight)
+        require_positive("efficiency_down", self.efficiency_down_bps)
+        require_positive("efficiency_up", self.efficiency_up_bps)
 
     def networks(self) -> Iterator[Network]:
         """Give the addresses as prefixes; raises ValueError at one that is none."""
@@ -182,8 +114,8 @@ class Tier(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     floor_mos: float | None = None
 
     def __post_init__(self) -> None:
-        _require_weight("weight", self.weight)
-        _require(
+        require_weight("weight", self.weight)
+        require(
             self.floor_mos is None or 1 <= self.floor_mos <= 5,
             f"floor_mos must be 1 to 5, not {self.floor_mos}",
         )
@@ -207,11 +139,11 @@ class Cell(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     subscribers: tuple[Subscriber, ...] = msgspec.field(name="subscriber", default=())
 
     def __post_init__(self) -> None:
-        _require(bool(self.name), "name must not be empty")
+        require(bool(self.name), "name must not be empty")
         known = self.capacity_down_bps is not None or self.capacity_up_bps is not None
-        _require(known, f"cell {self.name!r} needs capacity_down or capacity_up")
-        _require_positive("capacity_down", self.capacity_down_bps)
-        _require_positive("capacity_up", self.capacity_up_bps)
+        require(known, f"cell {self.name!r} needs capacity_down or capacity_up")
+        require_positive("capacity_down", self.capacity_down_bps)
+        require_positive("capacity_up", self.capacity_up_bps)
 
 
 class CellsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -239,15 +171,13 @@ class CellsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     horizon_s: float = 10.0
 
     def __post_init__(self) -> None:
-        _require_positive("horizon_s", self.horizon_s)
+        require_positive("horizon_s", self.horizon_s)
         if not self.cells:
             raise ConfigError("at least one [[cell]] is needed", "$.cell")
         for name, weight in self.class_weights.items():
             if name not in CLASS_NAMES:
-                raise ConfigError(
-                    f"unknown class; {_suggestion(name, CLASS_NAMES)}", f"$.class_weight.{name}"
-                )
-            if not _WEIGHTS[0] <= weight <= _WEIGHTS[1]:
+                raise ConfigError(f"unknown class; {suggestion(name, CLASS_NAMES)}", f"$.class_weight.{name}")
+            if not is_weight(weight):
                 raise ConfigError(f"must be 1e-6 to 1e6, not {weight}", f"$.class_weight.{name}")
         _check_names(self)
         _check_prefixes(self)
@@ -277,7 +207,7 @@ def _check_names(config: CellsConfig) -> None:
             )
         seen[subscriber.name] = path
         if subscriber.tier and subscriber.tier not in config.tiers:
-            hint = _suggestion(subscriber.tier, tuple(config.tiers)) or f"add [tier.{subscriber.tier}]"
+            hint = suggestion(subscriber.tier, tuple(config.tiers)) or f"add [tier.{subscriber.tier}]"
             raise ConfigError(f"no tier {subscriber.tier!r}; {hint}", f"{path}.tier")
 
 
@@ -318,13 +248,6 @@ def _check_prefixes(config: CellsConfig) -> None:
         enclosing.append(entry)
 
 
-def _suggestion(word: str, known: tuple[str, ...]) -> str:
-    close = difflib.get_close_matches(word, known, n=1)
-    if close:
-        return f"did you mean {close[0]!r}?"
-    return f"known: {', '.join(known)}" if known else ""
-
-
 def load_cells(path: str | Path) -> CellsConfig:
     """Read and check a cells file.
 
@@ -340,24 +263,9 @@ def load_cells(path: str | Path) -> CellsConfig:
     Raises
     ------
     ConfigError
-        When the file cannot be read, is not TOML (with the line) or says what cannot be (with the key's path,
-        such as ``cells.toml: $.cell[0].subscriber[2].adress``).
+        As :func:`qoe.toml.read_toml`.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}", str(path)) from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"not UTF-8 at byte {error.start}: save it as UTF-8", str(path)) from None
-    try:
-        raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"not TOML: {error}", str(path)) from None
-    try:
-        return decode(raw)
-    except ConfigError as error:
-        message = str(error).removeprefix(f"{error.path}: ")
-        raise ConfigError(message, f"{path}: {error.path}") from None
+    return read_toml(path, CellsConfig)
 
 
 def decode(raw: dict[str, Any]) -> CellsConfig:
@@ -377,50 +285,4 @@ def decode(raw: dict[str, Any]) -> CellsConfig:
     ConfigError
         With the path of the key at fault.
     """
-    named: tuple[tuple[str, Any], ...] = (("tier", Tier), ("class_weight", float))
-    for key, kind in named:  # msgspec's paths leave out the keys of a dict: "$.tier[...]"
-        table = raw.get(key)
-        if isinstance(table, dict):
-            for name, value in table.items():
-                _convert(value, kind, f"$.{key}.{name}")
-    config: CellsConfig = _convert(raw, CellsConfig, "$")
-    return config
-
-
-def _convert(value: Any, kind: Any, path: str) -> Any:
-    try:
-        return msgspec.convert(value, kind, dec_hook=_dec_hook)
-    except msgspec.ValidationError as error:
-        message, _, below = str(error).partition(" - at `$")
-        raise _config_error(message, path + below.rstrip("`")) from None
-
-
-def _dec_hook(kind: type, value: Any) -> Any:
-    if kind is Rate:
-        try:
-            return Rate(parse_rate(value))
-        except ConfigError as error:
-            raise ValueError(str(error)) from None
-    raise NotImplementedError(kind)
-
-
-def _config_error(message: str, path: str) -> ConfigError:
-    unknown = re.fullmatch(r"Object contains unknown field `(.*)`", message, re.DOTALL)
-    if unknown:
-        return ConfigError(f"unknown key; {_suggestion(unknown[1], _keys_at(path))}", f"{path}.{unknown[1]}")
-    missing = re.fullmatch(r"Object missing required field `(.*)`", message)
-    if missing:
-        return ConfigError(f"the key {missing[1]!r} is missing", path)
-    return ConfigError(message, path)
-
-
-def _keys_at(path: str) -> tuple[str, ...]:
-    """Give the keys that the table at `path` may hold."""
-    kind: type[msgspec.Struct] = CellsConfig
-    if ".subscriber[" in path:
-        kind = Subscriber
-    elif path.startswith("$.cell["):
-        kind = Cell
-    elif path.startswith("$.tier."):
-        kind = Tier
-    return kind.__struct_encode_fields__
+    return convert(raw, CellsConfig)

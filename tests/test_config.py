@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qoe.config import Cell, CellsConfig, Subscriber, Tier, decode, load_cells, parse_rate
+from qoe.config import Cell, CellsConfig, Subscriber, Tier, decode, load_cells
 from qoe.errors import ConfigError
+from qoe.toml import parse_rate
 
 WHOLE = """
 horizon_s = 5

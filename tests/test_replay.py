@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from wire import RAW_IP, SECOND, udp
 
 from qoe.allocate import Busiest, weighted_mean
-from qoe.config import Cell, CellsConfig, Rate, Subscriber, Tier
+from qoe.config import Cell, CellsConfig, Subscriber, Tier
 from qoe.errors import CaptureError, ConfigError
 from qoe.optimise.curves import evaluate
 from qoe.replay import Replay, replay
 from qoe.report.result import ReplayResult
 from qoe.schema import Curves, RecordArray
+from qoe.toml import Rate
 from qoe.utility import BEARER_DTYPE
 
 T0 = 1_700_000_000 * SECOND

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from qoe.cells import LOAD_DTYPE, Match, SubscriberTable
-from qoe.config import Cell, CellsConfig, Rate, Subscriber
+from qoe.config import Cell, CellsConfig, Subscriber
 from qoe.experience import ALL_CLASSES
 from qoe.schema import CLASS_NAMES, FLOW_DTYPE, RecordArray
 from qoe.tally import Tally, Timeline
+from qoe.toml import Rate
 
 ROWS = np.dtype([("subscriber", "i8"), ("app_class", "u1"), ("mos", "f8")])
 

@@ -77,7 +77,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def _capacity(value: str) -> tuple[float, float]:
     """Read ``RATE`` or ``DOWN/UP``; the slash of ``Mbit/s`` separates nothing."""
-    from qoe.config import parse_rate
+    from qoe.toml import parse_rate
 
     try:
         rates = [parse_rate(part) for part in re.split(r"/(?!s)", value, maxsplit=1)]
