@@ -17,7 +17,7 @@ from qoe import __version__
 from qoe.commands import common
 from qoe.errors import QoeError
 
-_COMMANDS: Final = ("replay", "flows", "optimise", "train", "info")
+_COMMANDS: Final = ("replay", "flows", "optimise", "simulate", "train", "info")
 _DEBUG: Final = "QOE_DEBUG"
 _DESCRIPTION: Final = "From packets to experience (MOS), from experience to scheduler weights."
 _EXAMPLES: Final = """\

@@ -1,0 +1,176 @@
+"""Policies of a simulated cell: the schedulers of the field, and weights from the optimiser, held to shares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from qoe.optimise import Allocation, CellProblem, solve
+from qoe.schema import CLASS_NAMES, BoolArray, FloatArray, IntArray, RecordArray
+from qoe.simulate.observe import bearers
+from qoe.simulate.population import Population
+from qoe.simulate.scenario import Scenario
+from qoe.utility import curves
+from qoe_native.cellsim_data import Cell, Scheduler
+
+SCHEDULER: Final = {
+    "qoe": Scheduler.AIRTIME_WFQ,
+    "pf": Scheduler.PF,
+    "weighted_pf": Scheduler.WEIGHTED_PF,
+    "strict_priority": Scheduler.STRICT_PRIORITY,
+    "round_robin": Scheduler.ROUND_ROBIN,
+    "max_ci": Scheduler.MAX_CI,
+    "m_lwdf": Scheduler.M_LWDF,
+    "exp_pf": Scheduler.EXP_PF,
+    "drr": Scheduler.DRR,
+}
+LEAST_SHARE_RATIO: Final = 0.25
+"""Part of an equal share that nobody falls below under `no_starvation`."""
+_LEAST_WEIGHT: Final = 0.01
+_CORRECTION: Final = (0.25, 4.0)
+_CORRECTION_EXPONENT: Final = 0.5
+_CORRECTED_S: Final = 3.0
+_BACKLOGGED_RATIO: Final = 0.5
+_OPPORTUNISM_RB: Final = 100.0
+
+
+def start(policy: str, cell: Cell, population: Population) -> None:
+    """Set a cell's scheduler as a policy has it.
+
+    Parameters
+    ----------
+    policy : str
+        Of `qoe.simulate.scenario.POLICIES`.
+    cell : Cell
+        Before its first millisecond.
+    population : Population
+        Whose weights ``weighted_pf`` and ``qoe`` begin with.
+    """
+    cell.config["scheduler"] = SCHEDULER[policy]
+    if policy in ("weighted_pf", "qoe"):
+        cell.bearers["weight"] = population.weight / population.weight.mean()
+    if policy == "qoe":
+        cell.config["opportunism_rb"] = _OPPORTUNISM_RB
+
+
+@dataclass(slots=True)
+class Decision:
+    """What was decided at the end of an interval.
+
+    Attributes
+    ----------
+    at_ms : int
+        When.
+    user : ndarray of int64, shape (n_bearers,)
+        Whose bearers were looked at.
+    bearers : ndarray of BEARER_DTYPE, shape (n_bearers,)
+        What was seen of them.
+    allocation : Allocation
+        Shares and promises.
+    """
+
+    at_ms: int
+    user: IntArray
+    bearers: RecordArray
+    allocation: Allocation
+
+
+@dataclass(slots=True)
+class Controller:
+    """The closed loop: every interval it observes, optimises, sets weights, and corrects them.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        Tiers, whether anybody may starve.
+    population : Population
+        The users.
+
+    Attributes
+    ----------
+    decisions : list of Decision
+        All so far.
+    """
+
+    scenario: Scenario
+    population: Population
+    decisions: list[Decision] = field(default_factory=list)
+    _running: FloatArray = field(init=False)
+    _correction: FloatArray = field(init=False)
+
+    def __post_init__(self) -> None:
+        n_users = len(self.population.apps)
+        self._running = np.full(n_users, np.nan)
+        self._correction = np.ones(n_users)
+
+    def decide(self, cell: Cell, n_rows: int) -> None:
+        """Set the weights for the next interval.
+
+        Parameters
+        ----------
+        cell : Cell
+            Whose weights are set.
+        n_rows : int
+            Intervals that are over.
+        """
+        user, seen = bearers(cell, self.population, n_rows)
+        if user.size == 0:
+            return
+        allocation = solve([self.problem(user, seen)])[0]
+        at_ms = n_rows * int(cell.config["interval_ms"][0])
+        self.decisions.append(Decision(at_ms, user, seen, allocation))
+        self._correct(cell, n_rows)
+        self._running[user] = allocation.share_ratio
+        cell.bearers["weight"] = self._weights(user, seen)
+
+    def problem(self, user: IntArray, seen: RecordArray) -> CellProblem:
+        """Put the optimiser's question for the bearers that were seen."""
+        population = self.population
+        least = np.zeros(user.size)
+        if self.scenario.no_starvation:
+            least = np.minimum(seen["share_observed"], LEAST_SHARE_RATIO / user.size)
+        return CellProblem.build(
+            "cell",
+            "down",
+            float(population.alone_bps.mean()),
+            [population.names[i] for i in user],
+            [CLASS_NAMES[c] for c in seen["app_class"]],
+            curves(seen),
+            efficiency_bps=seen["efficiency_bps"],
+            weight=seen["weight"],
+            min_share_ratio=least,
+            floor_mos=seen["floor_mos"],
+            share_observed_ratio=seen["share_observed"],
+            share_running_ratio=self._running[user],
+            tier=[population.tiers[i] or None for i in user],
+            tiers=tuple(self.scenario.tiers),
+        )
+
+    def _correct(self, cell: Cell, n_rows: int) -> None:
+        """Move weights towards the shares that were granted: fading and repetitions compress them.
+
+        By ``(granted / measured) ** 0.5``, for bearers that had a backlog most of the time; the others go
+        back to 1.
+        """
+        interval_ms = int(cell.config["interval_ms"][0])
+        rows = cell.records[max(0, n_rows - round(_CORRECTED_S * 1e3 / interval_ms)) : n_rows]
+        measured = rows["airtime_ratio"].mean(axis=0)
+        backlogged: BoolArray = rows["n_backlog_tti"].mean(axis=0) > _BACKLOGGED_RATIO * interval_ms
+        known = backlogged & (measured > 0) & (self._running > 0)
+        step = np.ones(measured.size)
+        step[known] = (self._running[known] / measured[known]) ** _CORRECTION_EXPONENT
+        moved = np.where(known, self._correction * step, np.sqrt(self._correction))
+        self._correction = np.clip(moved, *_CORRECTION)
+
+    def _weights(self, user: IntArray, seen: RecordArray) -> FloatArray:
+        """Turn mean shares into weights while active: a bearer active half of the time has twice its share.
+
+        Who was silent gets an equal share when it returns.
+        """
+        weight = np.full(self._running.size, 1.0 / self._running.size)
+        weight[user] = self._running[user] / np.maximum(seen["activity_ratio"], self._running[user])
+        weight *= self._correction
+        weight = np.maximum(weight, _LEAST_WEIGHT * weight.mean())
+        return np.asarray(weight / weight.mean())

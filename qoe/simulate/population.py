@@ -1,0 +1,260 @@
+"""Who is in the cell: users drawn for a load, their channels, and the settings of what they run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from qoe import applications
+from qoe.schema import FloatArray, IntArray
+from qoe.simulate import radio
+from qoe.simulate.radio import CqiArray
+from qoe.simulate.scenario import APP_CLASS, App, Scenario, UserSpec
+from qoe_native.cellsim_channel import efficiency_bits, make_cqi
+from qoe_native.cellsim_data import Abr, Cell, Source
+from qoe_native.cellsim_setup import make_cell
+
+ASK_BPS: Final[Mapping[App, float]] = {
+    App.VIDEO: 5.0e6,
+    App.LIVE_VIDEO: 5.0e6,
+    App.CALL: 40e3,
+    App.VIDEO_CALL: 1.5e6,
+    App.GAME: 80e3,
+    App.CLOUD_GAME: 8.0e6,
+    App.WEB: 1.0e6,
+    App.BULK: 8.0e6,
+    App.OTHER: 20e3,
+}
+"""What an application takes of a cell that is empty, in the mean; of a download, which takes all, what is
+enough (MOS 4.3). A cell's load is the airtime that all ask for."""
+
+PRIORITY: Final[Mapping[App, int]] = {
+    App.CALL: 20,
+    App.GAME: 30,
+    App.VIDEO_CALL: 40,
+    App.CLOUD_GAME: 40,
+    App.OTHER: 60,
+    App.LIVE_VIDEO: 60,
+    App.VIDEO: 60,
+    App.WEB: 80,
+    App.BULK: 90,
+}
+"""Default priority levels of 3GPP TS 23.501 table 5.7.4-1: 5QI 1, 3, 2, 6, 8 and 9. Lower comes first."""
+
+_SOURCE: Final[Mapping[App, Source]] = {
+    App.VIDEO: Source.VIDEO,
+    App.LIVE_VIDEO: Source.VIDEO,
+    App.CALL: Source.VOIP,
+    App.VIDEO_CALL: Source.VIDEO_CALL,
+    App.GAME: Source.GAME,
+    App.CLOUD_GAME: Source.CLOUD_GAME,
+    App.WEB: Source.WEB,
+    App.BULK: Source.BULK,
+    App.OTHER: Source.OTHER,
+}
+_ABRS: Final = (Abr.RATE, Abr.BBA, Abr.MPC)
+_RTT_MS: Final = (20, 80)
+_START_MS: Final = 5000
+_HARQ_BLER_RATIO: Final = 0.1
+_MOST_USERS: Final = 2000
+_CHANNEL_STEP_MS: Final = 10
+_CARRIER_HZ: Final = 2e9
+_LIGHT_M_S: Final = 299_792_458.0
+_PAGE_BYTES: Final = 600e3
+_READ_MS: Final = 6000.0
+
+
+@dataclass(frozen=True, slots=True)
+class Population:
+    """The users of one run; each has one bearer.
+
+    Attributes
+    ----------
+    names, tiers : tuple of str
+        By user.
+    apps : tuple of App
+    weight, floor_mos : ndarray of float64, shape (n_users,)
+        Tier x user x class; what the tier is promised, NaN for nothing.
+    alone_bps : ndarray of float64, shape (n_users,)
+        Mean rate of the user had it the cell alone.
+    load : float
+        Airtime that all ask for, in multiples of the cell.
+    cqi : ndarray of int8, shape (n_users, n_steps)
+    cqi_step_ms : int
+    """
+
+    names: tuple[str, ...]
+    tiers: tuple[str, ...]
+    apps: tuple[App, ...]
+    weight: FloatArray
+    floor_mos: FloatArray
+    alone_bps: FloatArray
+    load: float
+    cqi: CqiArray
+    cqi_step_ms: int
+
+    @property
+    def app_class(self) -> IntArray:
+        """Application class of each user, AppClass."""
+        return np.array([APP_CLASS[app] for app in self.apps], dtype=np.int64)
+
+
+def populate(scenario: Scenario, traces: Sequence[CqiArray], seed: int, load: float | None) -> Population:
+    """Draw the users of a run.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The users, the radio.
+    traces : sequence of ndarray of int8
+        Logs of CQI; none: the channel model.
+    seed : int
+        The same seed gives the same users, whatever the load: those of a lower one are the first of a higher.
+    load : float or None
+        Users are added until they ask for so many times the cell; None: those that are listed.
+
+    Returns
+    -------
+    Population
+    """
+    chance = np.random.default_rng([seed, 1])
+    specs = _listed(scenario) if load is None else _drawn(scenario, chance)
+    cqi, step_ms = _channels(scenario, traces, specs, np.random.default_rng([seed, 2]))
+    bits = efficiency_bits()
+    alone_bps = scenario.cell.n_rb * 1e3 * np.maximum(bits[cqi].mean(axis=1), bits[1])
+    airtime = np.cumsum([ASK_BPS[spec.kind] for spec in specs] / alone_bps)
+    n = len(specs)
+    if load is not None:
+        n = max(1, int(np.searchsorted(airtime, load)) + 1)
+        if n > 1 and airtime[min(n, len(specs)) - 1] - load > load - airtime[n - 2]:
+            n -= 1  # without the last one it is nearer
+        n = min(n, len(specs))
+    specs = specs[:n]
+    tiers = scenario.tiers
+    weight = [
+        spec.weight
+        * (tiers[spec.tier].weight if spec.tier else 1.0)
+        * scenario.class_weights.get(APP_CLASS[spec.kind].name.lower(), 1.0)
+        for spec in specs
+    ]
+    floors = [tiers[spec.tier].floor_mos if spec.tier else None for spec in specs]
+    return Population(
+        names=tuple(f"{spec.app}-{i + 1}" for i, spec in enumerate(specs)),
+        tiers=tuple(spec.tier for spec in specs),
+        apps=tuple(spec.kind for spec in specs),
+        weight=np.array(weight),
+        floor_mos=np.array([np.nan if floor is None else floor for floor in floors]),
+        alone_bps=alone_bps[:n],
+        load=float(airtime[n - 1]),
+        cqi=cqi[:n],
+        cqi_step_ms=step_ms,
+    )
+
+
+def _listed(scenario: Scenario) -> list[UserSpec]:
+    return [spec for spec in scenario.users for _ in range(int(spec.count))]
+
+
+def _drawn(scenario: Scenario, chance: np.random.Generator) -> list[UserSpec]:
+    """Draw users one after another; the mix is kept in every stretch, so that runs differ in little else."""
+    part = np.array([spec.count for spec in scenario.users])
+    part = part / part.sum()
+    owed = chance.random(part.size) * part
+    most = _most_users(scenario, part)
+    chosen = []
+    for _ in range(most):
+        owed += part
+        which = int(np.argmax(owed))
+        owed[which] -= 1.0
+        chosen.append(scenario.users[which])
+    return chosen
+
+
+def _most_users(scenario: Scenario, part: FloatArray) -> int:
+    """As many as the largest load could take, were their channels the best."""
+    ask_bps = float(part @ [ASK_BPS[spec.kind] for spec in scenario.users])
+    best_bps = scenario.cell.n_rb * 1e3 * float(efficiency_bits()[15])
+    return min(int(max(scenario.loads, default=1.0) * best_bps / ask_bps) + 10, _MOST_USERS)
+
+
+def _channels(
+    scenario: Scenario, traces: Sequence[CqiArray], specs: Sequence[UserSpec], chance: np.random.Generator
+) -> tuple[CqiArray, int]:
+    spec = scenario.radio
+    if traces:
+        n_steps = int(np.ceil(scenario.duration_s / radio.STEP_S)) + 1
+        return radio.draw(traces, len(specs), n_steps, chance), int(radio.STEP_S * 1e3)
+    means = chance.uniform(*spec.snr_db, len(specs))
+    means = np.array([m if s.snr_db is None else s.snr_db for m, s in zip(means, specs, strict=True)])
+    doppler_hz = spec.speed_kmh / 3.6 * _CARRIER_HZ / _LIGHT_M_S
+    step_ms = max(1, min(_CHANNEL_STEP_MS, int(400.0 / doppler_hz)))
+    cqi = make_cqi(
+        means,
+        int(scenario.duration_s * 1e3),
+        step_ms=step_ms,
+        n_rb=scenario.cell.n_rb,
+        doppler_hz=doppler_hz,
+        seed=int(chance.integers(2**31)),
+    )
+    return cqi[:, :, 0], step_ms
+
+
+def build(scenario: Scenario, population: Population, seed: int) -> Cell:
+    """Set a cell up: the same users, sources and channels for every policy.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        The cell.
+    population : Population
+        Its users.
+    seed : int
+        Of the sources and the radio.
+
+    Returns
+    -------
+    Cell
+        Before its first millisecond, scheduled by proportional fairness.
+    """
+    chance = np.random.default_rng([seed, 3])
+    config = {
+        "n_rb": scenario.cell.n_rb,
+        "rate_window_ms": scenario.cell.pf_time_constant_ms,
+        "interval_ms": round(scenario.interval_s * 1e3),
+        "cqi_step_ms": population.cqi_step_ms,
+        "bler_ratio": _HARQ_BLER_RATIO if scenario.cell.harq else 0.0,
+        "seed": seed,
+    }
+    bearers = [_bearer(i, app, chance) for i, app in enumerate(population.apps)]
+    return make_cell(
+        config,
+        [{"cqi_row": i} for i in range(len(bearers))],
+        bearers,
+        population.cqi,
+        duration_ms=round(scenario.duration_s * 1e3),
+        ladders=[applications.LADDER_BPS],
+    )
+
+
+def _bearer(user: int, app: App, chance: np.random.Generator) -> dict[str, Any]:
+    """Give the settings of a user's bearer; every user draws as many numbers, whatever it runs."""
+    rtt_ms, start_ms, abr = chance.integers(*_RTT_MS), chance.integers(_START_MS), chance.integers(len(_ABRS))
+    settings: dict[str, Any] = {
+        "user": user,
+        "kind": _SOURCE[app],
+        "priority": PRIORITY[app],
+        "rtt_ms": int(rtt_ms),
+        "start_ms": int(start_ms),
+    }
+    if app in (App.VIDEO, App.LIVE_VIDEO):
+        settings |= {"abr": _ABRS[abr], "ladder": 0, "segment_ms": 4000}
+    if app is App.LIVE_VIDEO:
+        settings |= {"live_latency_ms": 8000, "segment_ms": 2000}
+    if app is App.WEB:
+        settings |= {"size_bytes": _PAGE_BYTES, "pause_ms": _READ_MS}
+    if app is App.BULK:
+        settings |= {"size_bytes": 0.0}
+    return settings
