@@ -57,7 +57,8 @@ def sojourn_ms(bearers: RecordArray, rate_bps: FloatArray) -> FloatArray:
     with np.errstate(divide="ignore", invalid="ignore"):
         queueing = np.where(spare > 0.0, 1.0 + variation * load / spare, np.inf)
     alone = packet_bits / bearers["efficiency_bps"][:, None]
-    return np.maximum(1e3 * (packet_bits / rate_bps * queueing - alone), 0.0)
+    beyond_ms: FloatArray = np.maximum(1e3 * (packet_bits / rate_bps * queueing - alone), 0.0)
+    return beyond_ms
 
 
 def relief(bearers: RecordArray, rate_bps: FloatArray, observed_bps: FloatArray) -> FloatArray:

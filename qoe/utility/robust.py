@@ -73,9 +73,9 @@ def spread(bearers: RecordArray) -> FloatArray:
 
 def _factors(sigma: FloatArray) -> FloatArray:
     """Equally probable efficiencies of mean 1, shape (n, n_nodes)."""
-    factors = np.exp(sigma[:, None] * _Z)
-    mean: FloatArray = factors.mean(axis=1, keepdims=True)
-    return factors / mean
+    factors: FloatArray = np.exp(sigma[:, None] * _Z)
+    scaled: FloatArray = factors / factors.mean(axis=1, keepdims=True)
+    return scaled
 
 
 def expected(share: FloatArray, mos: FloatArray, sigma: FloatArray) -> FloatArray:

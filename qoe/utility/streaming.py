@@ -17,7 +17,7 @@ _FADING_S: Final = 1.0  # `efficiency_cv` is of the means of so long, taken as i
 
 
 def ladders_bps(bearers: RecordArray) -> FloatArray:
-    """Return each player's bitrates, its own or the usual, shape (n, N_RUNGS_MOST); infinite past the last."""
+    """Return each player's bitrates, own or usual, shape (n, N_RUNGS_MOST); infinite past the last."""
     own = bearers["ladder_bps"]
     own = np.where(own > 0.0, own, np.inf)
     usual = np.pad(app.LADDER_BPS, (0, N_RUNGS_MOST - len(app.LADDER_BPS)), constant_values=np.inf)
@@ -56,7 +56,8 @@ def _current_rung(bearers: RecordArray, ladder_bps: FloatArray) -> IntArray:
     media_bps = np.nan_to_num(bearers["media_bps"])[:, None]
     edges_bps = np.sqrt(ladder_bps[:, 1:]) * np.sqrt(ladder_bps[:, :-1])
     nearest = np.sum(edges_bps < media_bps, axis=1)
-    return np.where(np.isfinite(bearers["media_bps"]), nearest, by_rate)
+    rung: IntArray = np.where(np.isfinite(bearers["media_bps"]), nearest, by_rate)
+    return rung
 
 
 def video(bearers: RecordArray, rate_bps: FloatArray) -> FloatArray:
@@ -94,7 +95,7 @@ def stall_ratio(bearers: RecordArray, pace: FloatArray) -> FloatArray:
     -----
     The buffer is a Brownian motion with drift ``m = pace - 1`` and variance ``v`` a second, reflected at
     empty and at full, B. What reflects it at empty is the time without play, ``m / (exp(2 m B / v) - 1)`` of
-    all (Harrison, Brownian Motion and Stochastic Flow Systems, 1985, section 5.6; of players: Luan, Cai and
+    all (Harrison, Brownian Motion and Stochastic Flow Systems, 1985, chapter 5; of players: Luan, Cai and
     Shen, IEEE Trans. Multimedia 12(1), 2010). The variance is that of what comes in a second.
     """
     drift = pace - 1.0
