@@ -32,6 +32,7 @@ curve would only be a guess, and its gain a phantom."""
 _SHED_WORDS: Final = {
     "airtime_cap": "it would take more than half of the cell",
     "capacity": "the cell is too small",
+    "not_admitted": "its guaranteed rate was refused",
     "unreachable": "no share gives it that MOS",
 }
 

@@ -252,6 +252,19 @@ def stalled_mos(there_ratio: Any) -> Any:
     return np.interp(there_ratio, *_stalled_curve())
 
 
+def kept_ratio(there_ratio: Any) -> Any:
+    """Part of what a score is above 1 that is left when only a part (0 to 1) of the time is play.
+
+    That of the lowest rung, for every rung: P.1203.3 multiplies by a stalling index, whatever is played.
+    """
+    return (stalled_mos(there_ratio) - 1.0) / (rung_mos()[0] - 1.0)
+
+
+def bitrate_mos(media_bps: Any) -> Any:
+    """MOS of a minute of adaptive video at any bitrate: `rung_mos`, between rungs by the logarithm."""
+    return np.interp(np.log(media_bps), np.log(LADDER_BPS), rung_mos())
+
+
 def throughput_video_mos(rate_bps: Any) -> Any:
     """MOS of adaptive video whose mean rate alone is known: at the rung below, or stalled."""
     rate_bps = np.asarray(rate_bps, dtype=np.float64)

@@ -5,9 +5,11 @@
 ...     print(allocation.cell, allocation.mean_mos_after, allocation.gap_ratio)
 """
 
-from qoe.optimise.allocation import Allocation, Counterfactual, Shed, Status
+from qoe.optimise.allocation import Allocation, Counterfactual, Shed, Stage, Status
+from qoe.optimise.fast import FastSolver
 from qoe.optimise.jsonio import allocation_to_dict, read_problem
 from qoe.optimise.problem import CellProblem, Group
+from qoe.optimise.program import Program, to_program
 from qoe.optimise.solve import METHODS, solve
 
 __all__ = [
@@ -15,10 +17,14 @@ __all__ = [
     "Allocation",
     "CellProblem",
     "Counterfactual",
+    "FastSolver",
     "Group",
+    "Program",
     "Shed",
+    "Stage",
     "Status",
     "allocation_to_dict",
     "read_problem",
     "solve",
+    "to_program",
 ]
