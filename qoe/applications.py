@@ -174,7 +174,15 @@ def speech_mos(
     return np.choose(scale, [voice.mos_nb(*inputs), voice.mos_wb(*inputs), voice.mos_fb(*inputs)])
 
 
-def video_call_mos(rate_bps: Any, fps: Any, rtt_ms: Any, jitter_ms: Any, loss_ratio: Any) -> Any:
+def video_call_mos(
+    rate_bps: Any,
+    fps: Any,
+    rtt_ms: Any,
+    jitter_ms: Any,
+    loss_ratio: Any,
+    *,
+    picture_loss_ratio: Any | None = None,
+) -> Any:
     """MOS of a call with picture, whose encoder follows the rate.
 
     Parameters
@@ -185,6 +193,8 @@ def video_call_mos(rate_bps: Any, fps: Any, rtt_ms: Any, jitter_ms: Any, loss_ra
         Frame rate.
     rtt_ms, jitter_ms, loss_ratio : ndarray
         As for `speech_mos`.
+    picture_loss_ratio : ndarray, optional
+        Loss of the picture's packets, late ones included; None: as the speech's.
 
     Notes
     -----
@@ -200,7 +210,9 @@ def video_call_mos(rate_bps: Any, fps: Any, rtt_ms: Any, jitter_ms: Any, loss_ra
         jitter_ms,
         np.maximum(loss_ratio, starved),
     )
-    lost_percent = 100.0 * heard_loss_ratio(loss_ratio, jitter_ms)
+    if picture_loss_ratio is None:
+        picture_loss_ratio = heard_loss_ratio(loss_ratio, jitter_ms)
+    lost_percent = 100.0 * np.asarray(picture_loss_ratio)
     picture = conference.video_quality(np.maximum(rate_bps - speech_bps, 1.0), fps, lost_percent)
     return audiovisual_quality(picture, speech)
 

@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     folder = Path.cwd() if args.traces else args.scenario.parent
     progress = _Progress(scenario)
     runs = simulate(
-        scenario, folder=folder, n_threads=args.workers or os.cpu_count() or 1, on_run=progress
+        scenario, folder=folder, n_threads=args.workers or os.cpu_count() or 1, on_run=progress, on_note=common.say
     )
     report = summarise(runs, scenario)
     if args.json:

@@ -69,6 +69,7 @@ def bearers(cell: Cell, population: Population, n_rows: int) -> tuple[IntArray, 
     made["rate_bps"] = _total(seen, "served_bytes") * 8 / seconds
     made["efficiency_bps"] = alone_bps(cell, seen)
     _path(made, seen, cell.bearers["rtt_ms"][user].astype(np.float64))
+    made["efficiency_cv"] = _variation(seen)
     _applications(made, seen)
     media_bps = np.nan_to_num(made["media_bps"])
     made["share_observed"] = np.minimum(
@@ -88,6 +89,14 @@ def alone_bps(cell: Cell, seen: RecordArray) -> FloatArray:
     bler_ratio = float(cell.config["bler_ratio"][0])
     bits: FloatArray = np.maximum(reported / (1.0 + bler_ratio), 1.0)
     return bits * n_rb * 1e3
+
+
+def _variation(seen: RecordArray) -> FloatArray:
+    """Standard deviation over mean of the efficiency of single intervals."""
+    bits = seen["efficiency_bits"]
+    mean = bits.mean(axis=0)
+    variation: FloatArray = np.divide(bits.std(axis=0), mean, out=np.zeros(mean.shape), where=mean > 0)
+    return variation
 
 
 def _total(seen: RecordArray, field: str) -> FloatArray:
@@ -119,4 +128,6 @@ def _applications(made: RecordArray, seen: RecordArray) -> None:
     n_pages = _total(seen, "n_fetches")
     made["page_s"] = _mean(_total(seen, "fetch_sum_ms") / 1e3, n_pages)
     made["page_bytes"] = _mean(_total(seen, "fetch_bytes"), n_pages)
-    made["mos"], made["mos_confidence"] = np.nan, 0.0
+    made["buffer_s"] = seen["buffer_ms"][-1] / 1e3
+    made["burstiness_ratio"] = np.nan  # the simulator counts packets, not the gaps between them
+    made["mos"] = made["mos_confidence"] = np.nan

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from qoe.optimise import Allocation, CellProblem, solve
-from qoe.schema import CLASS_NAMES, BoolArray, FloatArray, IntArray, RecordArray
+from qoe.schema import CLASS_NAMES, AppClass, FloatArray, IntArray, RecordArray
 from qoe.simulate.observe import bearers
 from qoe.simulate.population import Population
 from qoe.simulate.scenario import Scenario
@@ -29,10 +29,7 @@ SCHEDULER: Final = {
 LEAST_SHARE_RATIO: Final = 0.25
 """Part of an equal share that nobody falls below under `no_starvation`."""
 _LEAST_WEIGHT: Final = 0.01
-_CORRECTION: Final = (0.25, 4.0)
-_CORRECTION_EXPONENT: Final = 0.5
-_CORRECTED_S: Final = 3.0
-_BACKLOGGED_RATIO: Final = 0.5
+_LEAST_ACTIVITY: Final = 0.02
 _OPPORTUNISM_RB: Final = 100.0
 
 
@@ -98,12 +95,10 @@ class Controller:
     population: Population
     decisions: list[Decision] = field(default_factory=list)
     _running: FloatArray = field(init=False)
-    _correction: FloatArray = field(init=False)
 
     def __post_init__(self) -> None:
         n_users = len(self.population.apps)
         self._running = np.full(n_users, np.nan)
-        self._correction = np.ones(n_users)
 
     def decide(self, cell: Cell, n_rows: int) -> None:
         """Set the weights for the next interval.
@@ -121,7 +116,6 @@ class Controller:
         allocation = solve([self.problem(user, seen)])[0]
         at_ms = n_rows * int(cell.config["interval_ms"][0])
         self.decisions.append(Decision(at_ms, user, seen, allocation))
-        self._correct(cell, n_rows)
         self._running[user] = allocation.share_ratio
         cell.bearers["weight"] = self._weights(user, seen)
 
@@ -148,29 +142,25 @@ class Controller:
             tiers=tuple(self.scenario.tiers),
         )
 
-    def _correct(self, cell: Cell, n_rows: int) -> None:
-        """Move weights towards the shares that were granted: fading and repetitions compress them.
-
-        By ``(granted / measured) ** 0.5``, for bearers that had a backlog most of the time; the others go
-        back to 1.
-        """
-        interval_ms = int(cell.config["interval_ms"][0])
-        rows = cell.records[max(0, n_rows - round(_CORRECTED_S * 1e3 / interval_ms)) : n_rows]
-        measured = rows["airtime_ratio"].mean(axis=0)
-        backlogged: BoolArray = rows["n_backlog_tti"].mean(axis=0) > _BACKLOGGED_RATIO * interval_ms
-        known = backlogged & (measured > 0) & (self._running > 0)
-        step = np.ones(measured.size)
-        step[known] = (self._running[known] / measured[known]) ** _CORRECTION_EXPONENT
-        moved = np.where(known, self._correction * step, np.sqrt(self._correction))
-        self._correction = np.clip(moved, *_CORRECTION)
-
     def _weights(self, user: IntArray, seen: RecordArray) -> FloatArray:
         """Turn mean shares into weights while active: a bearer active half of the time has twice its share.
 
         Who was silent gets an equal share when it returns.
         """
         weight = np.full(self._running.size, 1.0 / self._running.size)
-        weight[user] = self._running[user] / np.maximum(seen["activity_ratio"], self._running[user])
-        weight *= self._correction
+        share = self._running[user]
+        weight[user] = share / np.clip(active_ratio(seen, share), share, 1.0)
         weight = np.maximum(weight, _LEAST_WEIGHT * weight.mean())
         return np.asarray(weight / weight.mean())
+
+
+def active_ratio(seen: RecordArray, share: FloatArray) -> FloatArray:
+    """Part of time with something to send, at new shares.
+
+    A reader's pages are done sooner when they get more, so ``1 - (1 - a) x`` for ``x`` times the observed
+    share (see `qoe.utility.classes.page_s`); what has its own pace stays as it was seen.
+    """
+    activity = seen["activity_ratio"]
+    more = np.divide(share, seen["share_observed"], out=np.ones(share.size), where=seen["share_observed"] > 0)
+    pages = seen["app_class"] == AppClass.WEB
+    return np.where(pages, np.maximum(1.0 - (1.0 - activity) * more, _LEAST_ACTIVITY), activity)

@@ -255,6 +255,8 @@ def _bearer(user: int, app: App, chance: np.random.Generator) -> dict[str, Any]:
         settings |= {"live_latency_ms": 8000, "segment_ms": 2000}
     if app is App.WEB:
         settings |= {"size_bytes": _PAGE_BYTES, "pause_ms": _READ_MS}
+    if app is App.CLOUD_GAME:
+        settings |= {"rate_min_bps": 1.5e6, "rate_bps": 4e6, "rate_max_bps": 10e6}
     if app is App.BULK:
         settings |= {"size_bytes": 0.0}
     return settings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import glob
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -50,6 +50,35 @@ def find_traces(patterns: Sequence[str], folder: Path) -> list[Path]:
     return sorted(found)
 
 
+def read_traces(paths: Sequence[Path], on_note: Callable[[str], None] | None = None) -> list[CqiArray]:
+    """Read logs, leaving out those that hold no CQI.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Of `find_traces`.
+    on_note : callable, optional
+        Told of each that is left out.
+
+    Returns
+    -------
+    list of ndarray of int8
+
+    Raises
+    ------
+    ConfigError
+        One cannot be read, or not one is left.
+    """
+    traces = [(path, read_cqi(path)) for path in paths]
+    short = [path for path, values in traces if values.size < _LEAST_ROWS]
+    if short and on_note:
+        on_note(f"{len(short)} of {len(paths)} logs left out: fewer than {_LEAST_ROWS} values of CQI")
+    usable = [values for _, values in traces if values.size >= _LEAST_ROWS]
+    if paths and not usable:
+        raise ConfigError(f"no log has {_LEAST_ROWS} values of CQI", str(paths[0]))
+    return usable
+
+
 def read_cqi(path: Path) -> CqiArray:
     """Read the CQI of a phone's log, a value a second.
 
@@ -61,12 +90,12 @@ def read_cqi(path: Path) -> CqiArray:
     Returns
     -------
     ndarray of int8
-        0 to 15; 30 values or more.
+        0 to 15, from the first one on.
 
     Raises
     ------
     ConfigError
-        The file cannot be read, has no such column or too few values.
+        The file cannot be read or has no such column.
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:
@@ -82,8 +111,6 @@ def read_cqi(path: Path) -> CqiArray:
             values.append(min(int(text), 15))
         elif values:
             values.append(values[-1])
-    if len(values) < _LEAST_ROWS:
-        raise ConfigError(f"has {len(values)} values of CQI; {_LEAST_ROWS} are needed", str(path))
     return np.array(values, dtype=np.int8)
 
 

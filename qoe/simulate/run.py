@@ -13,7 +13,7 @@ from qoe.schema import FloatArray
 from qoe.simulate import policy as policies
 from qoe.simulate.policy import Controller
 from qoe.simulate.population import Population, build, populate
-from qoe.simulate.radio import CqiArray, find_traces, read_cqi
+from qoe.simulate.radio import CqiArray, find_traces, read_traces
 from qoe.simulate.scenario import Scenario
 from qoe.simulate.score import score
 from qoe_native.cellsim import run
@@ -64,6 +64,7 @@ def simulate(
     folder: str | Path = ".",
     n_threads: int = 1,
     on_run: OnRun | None = None,
+    on_note: Callable[[str], None] | None = None,
 ) -> list[Run]:
     """Run all policies on all loads and seeds of a scenario.
 
@@ -77,6 +78,8 @@ def simulate(
         Runs at the same time; the results do not depend on it.
     on_run : callable, optional
         Called with each run that is done, in order.
+    on_note : callable, optional
+        Told what was odd about the scenario's files.
 
     Returns
     -------
@@ -88,7 +91,7 @@ def simulate(
     ConfigError
         A trace or the file of intents cannot be read.
     """
-    traces = [read_cqi(path) for path in find_traces(scenario.radio.traces, Path(folder))]
+    traces = read_traces(find_traces(scenario.radio.traces, Path(folder)), on_note)
     loads: Sequence[float | None] = scenario.loads or (None,)
     seeds = range(scenario.seed, scenario.seed + scenario.n_seeds)
     tasks = [(load, seed) for load in loads for seed in seeds]

@@ -21,6 +21,7 @@ from qoe_native.cellsim_data import Cell, Play
 WINDOW_S: Final = 10.0
 """Calls and games are judged over windows of this length; their score is the mean over windows."""
 _VOICE_HEADERS_BYTES: Final = 40.0
+_VOICE_BPS: Final = 32e3
 _LEAST_BUFFER_MS: Final = 20.0  # that `qoe.applications.speech_mos` counts in any case
 _BAD_PAGE_S: Final = app.PAGE_EXPECTED_S
 
@@ -141,13 +142,11 @@ def _video_call(rows: RecordArray, rtt_ms: float, interval_ms: int) -> float:
     if in_time == 0:
         return 1.0
     seconds = interval_ms * rows.size / 1e3
-    picture_bps = rows["frame_bytes"].sum() * 8 / seconds
-    wait_ms = 2.0 * np.nan_to_num(_delay_ms(rows))
-    return float(
-        app.video_call_mos(
-            picture_bps + 32e3, min(in_time / seconds, 30.0), rtt_ms + wait_ms, 0.0, np.nan_to_num(lost)
-        )
-    )
+    rate_bps = rows["frame_bytes"].sum() * 8 / seconds + _VOICE_BPS
+    round_ms = rtt_ms + 2.0 * np.nan_to_num(_delay_ms(rows))
+    # a frame that is late is not shown: it counts as one fewer a second, not as a damaged one
+    fps, lost = min(in_time / seconds, 30.0), np.nan_to_num(lost)
+    return float(app.video_call_mos(rate_bps, fps, round_ms, 0.0, lost, picture_loss_ratio=0.0))
 
 
 def _game(rows: RecordArray, rtt_ms: float, interval_ms: int) -> float:

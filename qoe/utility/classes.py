@@ -55,14 +55,39 @@ def _game(bearers: RecordArray, rate_bps: FloatArray) -> FloatArray:
 
 
 def _web(bearers: RecordArray, rate_bps: FloatArray) -> FloatArray:
-    rate_bps, seen_bps = while_active(bearers, rate_bps)
+    return np.asarray(app.page_mos(page_s(bearers, rate_bps)), dtype=np.float64)
+
+
+def page_s(bearers: RecordArray, rate_bps: FloatArray) -> FloatArray:
+    """Time that a page takes at mean rates (n, m), from how long the present ones take.
+
+    Users read a page before they ask for the next. With ``T`` a page's time, ``Z`` the reading time and ``a``
+    the part of time with a page under way, ``a = T / (T + Z)`` (the interactive response time law: Denning
+    and Buzen, ACM Comput. Surv. 10(3), 1978): a mean rate of ``x`` times the observed one makes a cycle of
+    ``(T + Z) / x``, so a page takes ``T (1/x - (1 - a)) / a``, and never less than alone in the cell.
+
+    Parameters
+    ----------
+    bearers : ndarray of BEARER_DTYPE, shape (n,)
+    rate_bps : ndarray of float64, shape (n, m)
+        Means over time.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, m)
+    """
+    seen_bps = observed_bps(bearers)[:, None]
+    activity = known(bearers, "activity_ratio", 1.0)
     n_bytes = known(bearers, "page_bytes", _PAGE_BYTES)
-    predicted_s = app.page_time_s(n_bytes, rate_bps, elastic_rtt_ms(bearers, rate_bps, seen_bps))
-    now_s = app.page_time_s(n_bytes, seen_bps, known(bearers, "rtt_ms", RTT_MS))
-    measured_s = known(bearers, "page_s", np.nan)
-    slower = np.where(np.isnan(measured_s), 1.0, measured_s / now_s)  # than one connection: pages have rounds
-    mos: FloatArray = app.page_mos(slower * predicted_s)
-    return mos
+    alone_bps = known(bearers, "efficiency_bps", 1.0)
+    rtt_ms = known(bearers, "rtt_ms", RTT_MS)
+    now_s = app.page_time_s(n_bytes, seen_bps / activity, rtt_ms)
+    now_s = np.where(np.isnan(bearers["page_s"])[:, None], now_s, known(bearers, "page_s", 0.0))
+    core_ms = np.maximum(rtt_ms - known(bearers, "queue_ms", 0.0), 0.0)
+    least_s = np.minimum(app.page_time_s(n_bytes, alone_bps, core_ms), now_s)
+    slower = seen_bps / np.maximum(rate_bps, 1e-3)
+    predicted: FloatArray = np.maximum(now_s * (slower - (1.0 - activity)) / activity, least_s)
+    return predicted
 
 
 def _bulk(bearers: RecordArray, rate_bps: FloatArray) -> FloatArray:
