@@ -285,11 +285,20 @@ def throughput_video_mos(rate_bps: Any) -> Any:
     return np.where(rung >= 0, played, stalled_mos(rate_bps / LADDER_BPS[0]))
 
 
-def cloud_game_mos(rate_bps: Any, rtt_ms: Any, loss_ratio: Any) -> Any:
-    """MOS of cloud gaming at 60 frames a second, in the picture size that suits the rate (ITU-T G.1072)."""
+def cloud_game_mos(rate_bps: Any, rtt_ms: Any, loss_ratio: Any, *, late_ratio: Any = 0.0) -> Any:
+    """MOS of cloud gaming at 60 frames a second, in the picture size that suits the rate (ITU-T G.1072).
+
+    Of the ratios, 0 to 1, lost packets make the picture freeze; frames that come too late are skipped.
+    """
     sizes = [
         gaming.mos_cloud(
-            rate_bps, CLOUD_FPS, width, height, rtt_ms, freezing_loss_percent=100.0 * np.asarray(loss_ratio)
+            rate_bps,
+            CLOUD_FPS,
+            width,
+            height,
+            rtt_ms,
+            freezing_loss_percent=100.0 * np.asarray(loss_ratio),
+            late_frames_percent=100.0 * np.asarray(late_ratio),
         )
         for width, height in _CLOUD_PICTURES
     ]

@@ -8,7 +8,7 @@ import numpy as np
 
 from qoe.applications import Codec, MosModel
 from qoe.config import Direction
-from qoe.schema import FloatArray, IntArray, RecordArray
+from qoe.schema import AppClass, FloatArray, IntArray, RecordArray
 from qoe.simulate.population import Population
 from qoe.simulate.scenario import App
 from qoe.utility import BEARER_DTYPE
@@ -71,6 +71,8 @@ def bearers(cell: Cell, population: Population, n_rows: int) -> tuple[IntArray, 
     _path(made, seen, cell.bearers["rtt_ms"][user].astype(np.float64))
     made["efficiency_cv"] = _variation(seen)
     _applications(made, seen)
+    paced = np.isin(made["app_class"], (AppClass.VOIP, AppClass.GAMING))
+    made["rate_bps"] = np.where(paced, _total(seen, "offered_bytes") * 8 / seconds, made["rate_bps"])
     media_bps = np.nan_to_num(made["media_bps"])
     made["share_observed"] = np.minimum(
         np.maximum(made["rate_bps"], media_bps) / made["efficiency_bps"], 1.0

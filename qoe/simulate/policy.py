@@ -30,6 +30,7 @@ LEAST_SHARE_RATIO: Final = 0.25
 """Part of an equal share that nobody falls below under `no_starvation`."""
 _LEAST_WEIGHT: Final = 0.01
 _LEAST_ACTIVITY: Final = 0.02
+_PROMPT_ACTIVITY: Final = 0.3
 _OPPORTUNISM_RB: Final = 100.0
 
 
@@ -95,10 +96,12 @@ class Controller:
     population: Population
     decisions: list[Decision] = field(default_factory=list)
     _running: FloatArray = field(init=False)
+    _weight: FloatArray = field(init=False)
 
     def __post_init__(self) -> None:
         n_users = len(self.population.apps)
         self._running = np.full(n_users, np.nan)
+        self._weight = np.full(n_users, np.nan)
 
     def decide(self, cell: Cell, n_rows: int) -> None:
         """Set the weights for the next interval.
@@ -117,7 +120,9 @@ class Controller:
         at_ms = n_rows * int(cell.config["interval_ms"][0])
         self.decisions.append(Decision(at_ms, user, seen, allocation))
         self._running[user] = allocation.share_ratio
-        cell.bearers["weight"] = self._weights(user, seen)
+        self._set_weights(user, seen, allocation.share_ratio)
+        weight = np.maximum(self._weight, _LEAST_WEIGHT * self._weight.mean())
+        cell.bearers["weight"] = weight / weight.mean()
 
     def problem(self, user: IntArray, seen: RecordArray) -> CellProblem:
         """Put the optimiser's question for the bearers that were seen."""
@@ -142,25 +147,30 @@ class Controller:
             tiers=tuple(self.scenario.tiers),
         )
 
-    def _weights(self, user: IntArray, seen: RecordArray) -> FloatArray:
+    def _set_weights(self, user: IntArray, seen: RecordArray, share: FloatArray) -> None:
         """Turn mean shares into weights while active: a bearer active half of the time has twice its share.
 
-        Who was silent gets an equal share when it returns.
+        Who is silent keeps its weight for when it returns.
         """
-        weight = np.full(self._running.size, 1.0 / self._running.size)
-        share = self._running[user]
-        weight[user] = share / np.clip(active_ratio(seen, share), share, 1.0)
-        weight = np.maximum(weight, _LEAST_WEIGHT * weight.mean())
-        return np.asarray(weight / weight.mean())
+        self._weight[user] = share / np.clip(active_ratio(seen, share), share, 1.0)
+        known = np.isfinite(self._weight)
+        classes = self.population.app_class
+        for i in np.flatnonzero(~known):
+            alike = known & (classes == classes[i])
+            self._weight[i] = np.mean(self._weight[alike if alike.any() else known])
 
 
 def active_ratio(seen: RecordArray, share: FloatArray) -> FloatArray:
     """Part of time with something to send, at new shares.
 
     A reader's pages are done sooner when they get more, so ``1 - (1 - a) x`` for ``x`` times the observed
-    share (see `qoe.utility.classes.page_s`); what has its own pace stays as it was seen.
+    share (see `qoe.utility.classes.page_s`). Calls and games must not wait for the rest of their share: they
+    are to be through with what they send in a part of the time, unless they take more than their share.
     """
     activity = seen["activity_ratio"]
-    more = np.divide(share, seen["share_observed"], out=np.ones(share.size), where=seen["share_observed"] > 0)
-    pages = seen["app_class"] == AppClass.WEB
-    return np.where(pages, np.maximum(1.0 - (1.0 - activity) * more, _LEAST_ACTIVITY), activity)
+    observed = np.maximum(seen["share_observed"], 1e-9)
+    pages = np.maximum(1.0 - (1.0 - activity) * share / observed, _LEAST_ACTIVITY)
+    prompt = np.minimum(activity, _PROMPT_ACTIVITY) * np.maximum(1.0, observed / np.maximum(share, 1e-9))
+    kind = seen["app_class"]
+    paced = np.isin(kind, (AppClass.VOIP, AppClass.GAMING))
+    return np.select([kind == AppClass.WEB, paced], [pages, prompt], activity)

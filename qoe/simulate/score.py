@@ -161,10 +161,13 @@ def _cloud_game(rows: RecordArray, rtt_ms: float, interval_ms: int) -> float:
     sent, in_time = rows["n_frames_sent"].sum(), rows["n_frames"].sum()
     if sent == 0:
         return float("nan")
+    if in_time == 0:
+        return 1.0
     rate_bps = max(_rate_bps(rows, "frame_bytes", interval_ms), 1e3)
-    wait_ms = np.nan_to_num(_delay_ms(rows))
-    lost = min(1.0, max(0.0, 1.0 - in_time / sent))
-    return float(np.clip(app.cloud_game_mos(rate_bps, rtt_ms + wait_ms, lost), 1.0, 5.0))
+    round_ms = rtt_ms + np.nan_to_num(_delay_ms(rows))
+    lost = np.nan_to_num(_ratio(rows["n_dropped"].sum(), rows["n_offered"].sum()))
+    late = 1.0 - min(in_time / sent, 1.0)
+    return float(app.cloud_game_mos(rate_bps, round_ms, lost, late_ratio=late))
 
 
 def _pages(cell: Cell, i: int, begin_ms: int, end_ms: int) -> float:

@@ -18,6 +18,10 @@ LITTLE_BPS: Final = 4e3
 """What any bearer may have."""
 _HEADERS_BYTES: Final = 58.0  # Ethernet, IPv4, UDP, RTP and a little
 _PAGE_BYTES: Final = 500e3
+_STREAM_QUEUE: Final = 10.0  # a queue that holds a stream's frames is so many times as long as one of packets
+_READ_S: Final = 10.0
+_ALWAYS: Final = 0.95
+_PAGE_RATE: Final = 0.5
 _CONTROL_BPS: Final = 256e3
 _CONTROL_MOS: Final = (4.0, 4.5)
 _NEUTRAL_MOS: Final = (3.5, 4.2)  # at the observed rate, and at most
@@ -47,7 +51,10 @@ def _game(bearers: RecordArray, rate_bps: FloatArray) -> FloatArray:
     rtt_ms, jitter_ms = path(bearers, left)
     lost, waiting_ms = overload(bearers, rate_bps, seen_bps)
     native = app.native_game_mos(rtt_ms + waiting_ms, jitter_ms, lost)
-    streamed = app.cloud_game_mos(rate_bps, rtt_ms, known(bearers, "loss_ratio", 0.0) * left)
+    stalled_ms = _STREAM_QUEUE * waiting_ms
+    streamed = app.cloud_game_mos(
+        rate_bps, rtt_ms + stalled_ms, known(bearers, "loss_ratio", 0.0) * left, late_ratio=lost
+    )
     in_cloud = app.is_cloud_game(seen_bps, bearers["packet_bytes"][:, None])
     input_only = (bearers["model"] == MosModel.CLOUD_GAMING) & ~carries_media(bearers)
     mos: FloatArray = np.select([input_only[:, None], in_cloud], [support, streamed], native)
@@ -55,16 +62,17 @@ def _game(bearers: RecordArray, rate_bps: FloatArray) -> FloatArray:
 
 
 def _web(bearers: RecordArray, rate_bps: FloatArray) -> FloatArray:
-    return np.asarray(app.page_mos(page_s(bearers, rate_bps)), dtype=np.float64)
+    mos: FloatArray = app.page_mos(reading(bearers, rate_bps)[0])
+    return mos
 
 
-def page_s(bearers: RecordArray, rate_bps: FloatArray) -> FloatArray:
-    """Time that a page takes at mean rates (n, m), from how long the present ones take.
+def reading(bearers: RecordArray, rate_bps: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the time that a page takes at mean rates, and the time for which it is then read.
 
-    Users read a page before they ask for the next. With ``T`` a page's time, ``Z`` the reading time and ``a``
-    the part of time with a page under way, ``a = T / (T + Z)`` (the interactive response time law: Denning
-    and Buzen, ACM Comput. Surv. 10(3), 1978): a mean rate of ``x`` times the observed one makes a cycle of
-    ``(T + Z) / x``, so a page takes ``T (1/x - (1 - a)) / a``, and never less than alone in the cell.
+    A page is asked for when the one before was read, so a page of ``B`` bits that takes ``T`` and is read for
+    ``Z`` makes a mean rate of ``r = B / (T + Z)`` (the interactive response time law: Denning and Buzen, ACM
+    Comput. Surv. 10(3), 1978, section 3.4), and ``T = B / r - Z``. Where pages were seen, ``Z`` is what
+    ``T`` and the active part of time leave; else 10 s.
 
     Parameters
     ----------
@@ -74,20 +82,21 @@ def page_s(bearers: RecordArray, rate_bps: FloatArray) -> FloatArray:
 
     Returns
     -------
-    ndarray of float64, shape (n, m)
+    page_s : ndarray of float64, shape (n, m)
+        Not less than at half of the rate that the subscriber would get alone: others are there, too.
+    read_s : ndarray of float64, shape (n, 1)
     """
-    seen_bps = observed_bps(bearers)[:, None]
-    activity = known(bearers, "activity_ratio", 1.0)
-    n_bytes = known(bearers, "page_bytes", _PAGE_BYTES)
-    alone_bps = known(bearers, "efficiency_bps", 1.0)
-    rtt_ms = known(bearers, "rtt_ms", RTT_MS)
-    now_s = app.page_time_s(n_bytes, seen_bps / activity, rtt_ms)
-    now_s = np.where(np.isnan(bearers["page_s"])[:, None], now_s, known(bearers, "page_s", 0.0))
+    seen_bps, activity = observed_bps(bearers)[:, None], known(bearers, "activity_ratio", 1.0)
+    n_bytes, rtt_ms = known(bearers, "page_bytes", _PAGE_BYTES), known(bearers, "rtt_ms", RTT_MS)
+    now_s = known(bearers, "page_s", np.nan)
+    read_s = np.where(np.isnan(now_s) | (activity > _ALWAYS), _READ_S, now_s * (1.0 - activity) / activity)
+    bits = np.where(np.isnan(now_s) | (activity > _ALWAYS), n_bytes * 8.0, seen_bps * (now_s + read_s))
     core_ms = np.maximum(rtt_ms - known(bearers, "queue_ms", 0.0), 0.0)
-    least_s = np.minimum(app.page_time_s(n_bytes, alone_bps, core_ms), now_s)
-    slower = seen_bps / np.maximum(rate_bps, 1e-3)
-    predicted: FloatArray = np.maximum(now_s * (slower - (1.0 - activity)) / activity, least_s)
-    return predicted
+    best_bps = _PAGE_RATE * known(bearers, "efficiency_bps", 1.0)
+    least_s = app.page_time_s(n_bytes, best_bps, core_ms)
+    least_s = np.where(np.isnan(now_s), least_s, np.minimum(least_s, now_s))
+    page_s: FloatArray = np.maximum(bits / np.maximum(rate_bps, 1.0) - read_s, least_s)
+    return page_s, read_s
 
 
 def _bulk(bearers: RecordArray, rate_bps: FloatArray) -> FloatArray:
