@@ -16,6 +16,10 @@ NEVER_MS = 1 << 60
 """A time that does not come."""
 N_PAST = 5
 """Segments that a player's estimate of throughput looks back on."""
+N_AHEAD = 5
+"""Segments that MPC plans."""
+PACKET_BYTES = 1500
+"""A stream counts a packet each so many bytes."""
 
 
 class Scheduler(IntEnum):
@@ -161,8 +165,11 @@ USER_DTYPE = np.dtype(
         ("cqi_offset_ms", "i8"),  # where in the row this user begins; a row repeats
         ("fading_db", "f8"),  # standard deviation of the fading on top, 0 for none
         ("fading_ms", "f8"),  # its correlation time (to 1/e)
+        ("fading_keep_ratio", "f8"),  # AR(1) a radio step: what stays,
+        ("fading_kick_db", "f8"),  # and the standard deviation of what is new
         ("rng", "u8"),  # state
         ("harq_rng", "u8"),  # state
+        ("worse", "?"),  # state: the channel is worse now than the scheduler sees
         ("bits_sum", "f8"),  # state: bits a block this interval: sum, sum of squares
         ("bits_sq_sum", "f8"),
         ("bits_mean", "f8"),  # state: average over `rate_window_ms`, for `opportunism_rb`
@@ -245,7 +252,7 @@ STATE_DTYPE = np.dtype(
 )
 TCP_DTYPE = np.dtype(
     [
-        ("active", "?"),  # a transfer is under way
+        ("active", "?"),  # something is to be sent or acknowledged
         ("left_bytes", "i8"),  # not yet sent
         ("wanted_bytes", "i8"),  # not yet delivered
         ("flight_bytes", "i8"),  # sent and not acknowledged
@@ -288,8 +295,7 @@ FLOW_DTYPE = np.dtype(
         ("next_ms", "f8"),  # of the next packet or frame
         ("voice_ms", "f8"),  # of the next voice packet
         ("spurt_end_ms", "f8"),
-        ("spurt", "?"),  # the next packet begins a spurt
-        ("n_voice", "i8"),
+        ("spurt_packets", "i8"),  # since it began
         ("delay_ms", "f8"),  # the receiver's estimate: mean, deviation, and what it waits
         ("deviation_ms", "f8"),
         ("playout_ms", "f8"),
@@ -315,7 +321,7 @@ QUEUE_DTYPE = np.dtype(
         ("arrived_ms", "i8"),
         ("size_bytes", "i4"),
         ("left_bytes", "i4"),
-        ("what", "i4"),  # 0 a packet or part of a stream, 1 voice, 2 a frame
+        ("what", "i4"),  # 0 a packet or part of a stream, 1 voice or tick, 2 one that begins a spurt, 3 a frame
     ],
     align=True,
 )
@@ -384,8 +390,9 @@ STALL_DTYPE = np.dtype(
     [
         ("bearer", "i4"),
         ("initial", "?"),  # the initial loading
+        ("ended", "?"),  # play began or went on; False: the source stopped first
         ("start_ms", "i8"),
-        ("duration_ms", "i8"),  # -1: it was not over by the end of the source
+        ("duration_ms", "i8"),
         ("media_ms", "i8"),  # where in the media
     ],
     align=True,
@@ -435,8 +442,12 @@ class Cell(NamedTuple):
         Rungs of the segments in a player's buffer, by number modulo n_held.
     repeats : ndarray of int64, shape (n_bearers, n_slots)
         Resource blocks of repetitions that fall due at a time modulo n_slots.
-    work : ndarray of float64, shape (2, n_bearers)
-        Scratch of the scheduler: metric without channel, order.
+    metric : ndarray of float64, shape (2, n_bearers)
+        Scratch of the scheduler: metric at rate 0, and its rise with the rate.
+    order : ndarray of int64, shape (n_bearers,)
+        Scratch of the scheduler: bearers with a backlog.
+    plan : ndarray of float64, shape (3, N_AHEAD)
+        Scratch of MPC: by step rung, value and buffer.
     records : ndarray of RECORD_DTYPE, shape (n_intervals + 1, n_bearers)
         By interval. Intervals beyond the last are added up in the last row, which else stays empty.
     segments : ndarray of SEGMENT_DTYPE, shape (n,)
@@ -465,7 +476,9 @@ class Cell(NamedTuple):
     acks: npt.NDArray[np.int64]
     rungs: npt.NDArray[np.int8]
     repeats: npt.NDArray[np.int64]
-    work: npt.NDArray[np.float64]
+    metric: npt.NDArray[np.float64]
+    order: npt.NDArray[np.int64]
+    plan: npt.NDArray[np.float64]
     records: npt.NDArray[Any]
     segments: npt.NDArray[Any]
     stalls: npt.NDArray[Any]
