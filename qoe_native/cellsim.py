@@ -166,6 +166,7 @@ def _close_interval(c: Cell, row: int, now: int) -> None:
             record.buffer_ms = player.fetched_ms - player.played_ms
             if record.buffer_ms > 0:
                 record.rung = c.rungs[b, player.played_ms // c.sources[b].segment_ms % c.rungs.shape[1]]
+        record.played_bits /= 1000.0
     for u in range(c.users.size):
         c.users[u].bits_sum = 0.0
         c.users[u].bits_sq_sum = 0.0
@@ -218,9 +219,13 @@ def _compile_run() -> Callable[[Cell, int], None]:
     """
     function = _make_run(code_of())
     try:
-        return njit(function, cache=True, nogil=True, error_model="numpy")  # type: ignore[no-any-return]
+        return njit(  # type: ignore[no-any-return]
+            function, cache=True, nogil=True, error_model="numpy", _nrt=False
+        )
     except RuntimeError:  # "no locator available": neither the package nor the user's cache is writable
-        return njit(function, nogil=True, error_model="numpy")  # type: ignore[no-any-return]
+        return njit(  # type: ignore[no-any-return]
+            function, nogil=True, error_model="numpy", _nrt=False
+        )
 
 
 _run = _compile_run()

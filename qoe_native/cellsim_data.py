@@ -421,7 +421,7 @@ class Cell(NamedTuple):
     cqi : ndarray of int8, shape (n_rows, n_steps, n_subbands)
         CQI series, 0 (out of range) to 15.
     bits_per_rb : ndarray of float64, shape (16,)
-        Bits that a resource block carries in a TTI, by CQI.
+        Bits that a resource block carries in a TTI, by CQI, in whole 1024ths.
     ladder_bps : ndarray of float64, shape (n_ladders, n_rungs)
         Media bitrates, ascending; a shorter ladder repeats its last rung.
     ladder_log : ndarray of float64, shape (n_ladders, n_rungs)
@@ -449,7 +449,8 @@ class Cell(NamedTuple):
     plan : ndarray of float64, shape (3, N_AHEAD)
         Scratch of MPC: by step rung, value and buffer.
     records : ndarray of RECORD_DTYPE, shape (n_intervals + 1, n_bearers)
-        By interval. Intervals beyond the last are added up in the last row, which else stays empty.
+        By interval. In the row of an interval that is not over yet, means are still sums. The last row takes
+        what happens after the end of the others.
     segments : ndarray of SEGMENT_DTYPE, shape (n,)
         Log, as are the next two; ``config["n_segments"]`` and so on tell how many there are.
     stalls : ndarray of STALL_DTYPE, shape (n,)

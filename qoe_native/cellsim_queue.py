@@ -158,6 +158,12 @@ def begin_transfer(c: Cell, b: int, now: int, size: int) -> None:
 
 
 @compiled
+def is_delivered(c: Cell, b: int, now: int) -> bool:
+    """Whether all of the transfer has arrived."""
+    return c.tcp[b].wanted_bytes == 0 and c.state[b].delivered_ms <= now  # type: ignore[no-any-return]
+
+
+@compiled
 def connect(c: Cell, b: int) -> None:
     """Start a TCP connection anew."""
     tcp, source = c.tcp[b], c.sources[b]

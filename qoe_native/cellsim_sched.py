@@ -157,6 +157,16 @@ def _share_by_metric(c: Cell, n_active: int, n_groups: int, now: int) -> None:
 
 
 @compiled
+def _in_range(c: Cell, b: int) -> bool:
+    """Whether any subband carries anything."""
+    u = c.bearers[b].user
+    for subband in range(c.bits.shape[1]):
+        if c.bits[u, subband] > 0.0:
+            return True
+    return False
+
+
+@compiled
 def _advance_virtual_time(c: Cell, n_active: int) -> None:
     """Virtual time is the lowest tag of those who go on; when nobody does, the highest given."""
     lowest = np.inf
@@ -164,7 +174,7 @@ def _advance_virtual_time(c: Cell, n_active: int) -> None:
     for k in range(n_active):
         b = c.order[k]
         highest = max(highest, c.state[b].virtual_rb)
-        if _need_bits(c, b) > 0.0 and c.bits[c.bearers[b].user].max() > 0.0:
+        if _need_bits(c, b) > 0.0 and _in_range(c, b):
             lowest = min(lowest, c.state[b].virtual_rb)
     c.config[0].virtual_rb = max(c.config[0].virtual_rb, lowest) if lowest < np.inf else highest
 

@@ -210,6 +210,7 @@ def make_cell(
     bits = efficiency_bits() if bits_per_rb is None else np.array(bits_per_rb, np.float64)
     if bits.shape != (16,) or not np.all(np.isfinite(bits)) or np.any(bits < 0.0):
         raise ValueError("bits_per_rb: 16 finite numbers of 0 or more, by CQI, are needed")
+    bits = np.round(bits * 1024.0) / 1024.0  # sums of these are exact, in whatever order
     if duration_ms < 1:
         raise ValueError(f"duration_ms: {duration_ms} is not 1 or more")
     if queue_capacity < 1 or queue_capacity & (queue_capacity - 1):

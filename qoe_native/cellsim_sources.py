@@ -13,6 +13,7 @@ from qoe_native.cellsim_queue import (
     begin_transfer,
     connect,
     enqueue,
+    is_delivered,
     note_outcome,
     offer,
 )
@@ -163,7 +164,7 @@ def _finish_round(c: Cell, row: int, b: int, now: int) -> None:
 def _step_fetch(c: Cell, row: int, b: int, now: int) -> None:
     """Whatever is due for a reader of pages or a downloader."""
     flow = c.flows[b]
-    if flow.start_ms >= 0 and flow.send_ms == NEVER_MS and c.tcp[b].wanted_bytes == 0:
+    if flow.start_ms >= 0 and flow.send_ms == NEVER_MS and is_delivered(c, b, now):
         _finish_round(c, row, b, now)
     if flow.start_ms < 0 and flow.next_ms <= now:
         _begin_fetch(c, b, now)
@@ -200,6 +201,8 @@ def step_source(c: Cell, row: int, b: int, now: int) -> None:
     elif kind == _VIDEO_CALL or kind == _CLOUD_GAME:
         _step_frames(c, row, b, now)
         state.due_ms = ceil(flow.next_ms)
+        if source.rate_min_bps < source.rate_max_bps:
+            state.due_ms = min(state.due_ms, flow.feedback_ms)
         if kind == _VIDEO_CALL and source.packet_bytes > 0:
             _step_voice(c, row, b, now, source.voice_period_ms)
             state.due_ms = min(state.due_ms, ceil(flow.voice_ms))

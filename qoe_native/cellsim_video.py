@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import exp
 
 from qoe_native.cellsim_data import N_AHEAD, N_PAST, NEVER_MS, Abr, Cell, Play
-from qoe_native.cellsim_queue import abandon_transfer, begin_transfer
+from qoe_native.cellsim_queue import abandon_transfer, begin_transfer, is_delivered
 from qoe_native.cellsim_random import compiled, normal
 
 _WAITING, _PLAYING, _STALLED, _OVER = (int(p) for p in Play)
@@ -38,7 +38,7 @@ def play_until(c: Cell, row: int, b: int, now: int) -> None:
             number = player.played_ms // source.segment_ms
             part = min(span, (number + 1) * source.segment_ms - player.played_ms)
             bps = c.ladder_bps[source.ladder, c.rungs[b, number % c.rungs.shape[1]]]
-            record.played_bits += bps * part / 1000.0
+            record.played_bits += bps * part  # per 1000: divided when the interval ends
             player.played_ms += part
             span -= part
 
@@ -256,7 +256,7 @@ def step_player(c: Cell, row: int, b: int, now: int) -> None:
         c.state[b].due_ms = NEVER_MS
         return
     play_until(c, row, b, now)
-    if player.fetching and player.send_ms == NEVER_MS and c.tcp[b].wanted_bytes == 0:
+    if player.fetching and player.send_ms == NEVER_MS and is_delivered(c, b, now):
         _finish_segment(c, row, b, now)
     _change_play(c, b, now)
     if now >= c.bearers[b].stop_ms:
