@@ -203,10 +203,10 @@ def _make_run(code: int) -> Callable[[Cell, int], None]:
     return run
 
 
-def code_of() -> int:
-    """Checksum of the simulator's source files."""
+def code_of(folder: Path) -> int:
+    """Checksum of the simulator's source files in a folder."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("cellsim*.py")):
+    for path in sorted(folder.glob("cellsim*.py")):
         digest.update(path.read_bytes())
     return int.from_bytes(digest.digest()[:7], "little")
 
@@ -217,7 +217,7 @@ def _compile_run() -> Callable[[Cell, int], None]:
     Numba tells stale machine code by the time of the function's own file and by the values that the function
     closes over: the checksum of all files that it is made of stands for the others.
     """
-    function = _make_run(code_of())
+    function = _make_run(code_of(Path(__file__).parent))
     try:
         return njit(  # type: ignore[no-any-return]
             function, cache=True, nogil=True, error_model="numpy", _nrt=False

@@ -87,6 +87,7 @@ class Bearer:
         self.s = s
         self.random = Random(cell.state[b]["rng"].item())
         self.queue: deque[dict[str, Any]] = deque()
+        self.backlog = 0
         self.delivered_ms = 0
         self.rate = self.deficit = self.virtual = 0.0
         self.jitter, self.transit = 0.0, -1.0
@@ -116,11 +117,6 @@ class Bearer:
         self.budget_ms, self.late_ratio = settings["budget_ms"], settings["late_ratio"]
         self.real_time = settings["real_time"]
 
-    @property
-    def backlog(self) -> int:
-        """Bytes in the queue."""
-        return sum(entry["left"] for entry in self.queue)
-
     def log(self, name: str, entry: tuple[Any, ...]) -> None:
         """Append to one of the cell's logs."""
         at = int(self.cell.config[0][f"n_{name}"])
@@ -137,6 +133,7 @@ class Bearer:
         self.record["n_offered"] += _n_packets(size)
         self.record["dropped_bytes"] += size - accepted
         self.record["n_dropped"] += _n_packets(size - accepted)
+        self.backlog += accepted
         if accepted:
             self.queue.append({"arrived": now, "size": accepted, "left": accepted, "what": what})
         return accepted
@@ -172,6 +169,7 @@ class Bearer:
         self.record["served_bytes"] += size
         if self.frames:
             self.frames.received += size
+        self.backlog -= size
         rest = size
         while rest:
             entry = self.queue[0]
