@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 from numba import njit
 
-from qoe_native.cellsim_data import Cell
+from qoe_native.cellsim_data import DB_PER_CQI, MEAN_WINDOW_MS, Cell
 from qoe_native.cellsim_queue import serve, step_tcp
 from qoe_native.cellsim_random import compiled, harq_uniform, normal
 from qoe_native.cellsim_sched import schedule
@@ -33,8 +33,6 @@ from qoe_native.cellsim_setup import check_run
 from qoe_native.cellsim_sources import step_source
 from qoe_native.cellsim_video import play_until
 
-DB_PER_CQI = 1.9
-"""Step of the SNR from one CQI to the next, about: 15 of them span -7 to 20 dB."""
 _VIDEO = 0
 
 
@@ -63,7 +61,7 @@ def _move_channels(c: Cell, now: int) -> None:
     config = c.config[0]
     n_reports, n_subbands = c.reports.shape[2], c.reports.shape[1]
     step = now // config.radio_step_ms
-    keep = config.radio_step_ms / config.rate_window_ms
+    keep = min(1.0, config.radio_step_ms / MEAN_WINDOW_MS)
     for u in range(c.users.size):
         user = c.users[u]
         seen = actual = 0.0
@@ -79,7 +77,7 @@ def _move_channels(c: Cell, now: int) -> None:
         mean = seen / n_subbands
         user.bits_sum += mean
         user.bits_sq_sum += mean * mean
-        user.bits_mean = mean if now == 0 else user.bits_mean + min(1.0, keep) * (mean - user.bits_mean)
+        user.bits_mean = mean if now == 0 else user.bits_mean + keep * (mean - user.bits_mean)
     config.n_radio_steps += 1
 
 
@@ -199,6 +197,10 @@ def _make_run(code: int) -> Callable[[Cell, int], None]:
             if config.now_ms % config.interval_ms == 0:
                 _close_interval(c, row, config.now_ms)
                 config.row += 1
+        row = min(config.row, c.records.shape[0] - 1)
+        for b in range(c.bearers.size):
+            if c.bearers[b].kind == _VIDEO:
+                play_until(c, row, b, config.now_ms)
 
     return run
 

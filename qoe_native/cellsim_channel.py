@@ -36,9 +36,7 @@ PROFILES = {
 }
 
 
-def efficiency_bits(
-    table: str = "36.213", overhead_ratio: float = OVERHEAD_RATIO
-) -> npt.NDArray[np.float64]:
+def efficiency_bits(table: str = "36.213", overhead_ratio: float = OVERHEAD_RATIO) -> npt.NDArray[np.float64]:
     """Bits that a resource block carries in a TTI, by CQI.
 
     12 subcarriers times 14 symbols times the efficiency, less the overhead.

@@ -18,6 +18,10 @@ N_PAST = 5
 """Segments that a player's estimate of throughput looks back on."""
 N_AHEAD = 5
 """Segments that MPC plans."""
+MEAN_WINDOW_MS = 1000.0
+"""Time constant of the average to which a channel's good moments are compared."""
+DB_PER_CQI = 1.9
+"""Step of the SNR from one CQI to the next, about: 15 of them span -7 to 20 dB."""
 PACKET_BYTES = 1500
 """A stream counts a packet each so many bytes."""
 
@@ -50,9 +54,9 @@ class Scheduler(IntEnum):
     AIRTIME_WFQ
         Start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996) in which the work is resource blocks:
         bearers with a backlog get airtime in proportion to their weights, whatever their channels; what they
-        leave is shared among the rest. `opportunism_rb` above 0 lets a bearer whose channel is better than
-        its own average go ahead by that many blocks, which keeps the shares in the long run (Liu, Chong and
-        Shroff, IEEE J. Sel. Areas Commun. 19, 2001).
+        leave is shared among the rest. `opportunism_ms` above 0 lets a bearer go ahead of its share by that
+        much of the cell's time, times its rate now over its average rate, which keeps the shares in the long
+        run and uses good moments (Liu, Chong and Shroff, IEEE J. Sel. Areas Commun. 19, 2001).
     """
 
     ROUND_ROBIN = 0
@@ -139,7 +143,7 @@ CONFIG_DTYPE = np.dtype(
         ("rate_floor_bps", "f8"),  # least R, so that a bearer which was idle does not count without bound
         ("rate_exponent", "f8"),  # beta of WEIGHTED_PF
         ("quantum_bytes", "f8"),  # of DRR, for weight 1
-        ("opportunism_rb", "f8"),  # of AIRTIME_WFQ
+        ("opportunism_ms", "f8"),  # of AIRTIME_WFQ
         ("cqi_step_ms", "i4"),  # spacing of the CQI series
         ("cqi_delay_ms", "i4"),  # age of the CQI that the scheduler sees, a multiple of `radio_step_ms`
         ("radio_step_ms", "i4"),  # how often channels are evaluated
@@ -172,7 +176,7 @@ USER_DTYPE = np.dtype(
         ("worse", "?"),  # state: the channel is worse now than the scheduler sees
         ("bits_sum", "f8"),  # state: bits a block this interval: sum, sum of squares
         ("bits_sq_sum", "f8"),
-        ("bits_mean", "f8"),  # state: average over `rate_window_ms`, for `opportunism_rb`
+        ("bits_mean", "f8"),  # state: average over MEAN_WINDOW_MS, for `opportunism_ms`
     ],
     align=True,
 )
@@ -219,7 +223,10 @@ SOURCE_DTYPE = np.dtype(
         ("buffer_max_ms", "i4"),
         ("startup_ms", "i4"),  # media in the buffer at which play begins,
         ("resume_ms", "i4"),  # and goes on after a stall
-        ("reservoir_ms", "i4"),  # of BBA; its cushion ends at 0.9 buffer_max_ms
+        (
+            "reservoir_ms",
+            "i4",
+        ),  # of BBA; its cushion ends at 0.9 buffer_max_ms, or a segment below the maximum
         ("start_rung", "i4"),
         ("live_latency_ms", "i4"),  # 0: on demand. Else a segment can be had when it is over, and play aims
         # at this distance from the live edge
@@ -321,7 +328,10 @@ QUEUE_DTYPE = np.dtype(
         ("arrived_ms", "i8"),
         ("size_bytes", "i4"),
         ("left_bytes", "i4"),
-        ("what", "i4"),  # 0 a packet or part of a stream, 1 voice or tick, 2 one that begins a spurt, 3 a frame
+        (
+            "what",
+            "i4",
+        ),  # 0 a packet or part of a stream, 1 voice or tick, 2 one that begins a spurt, 3 a frame
     ],
     align=True,
 )

@@ -10,11 +10,17 @@ import math
 from collections import deque
 from typing import Any
 
-from qoe_native.cellsim_data import PACKET_BYTES, RECORD_DTYPE, Cell, Scheduler, Source
+from qoe_native.cellsim_data import (
+    DB_PER_CQI,
+    MEAN_WINDOW_MS,
+    PACKET_BYTES,
+    RECORD_DTYPE,
+    Cell,
+    Scheduler,
+    Source,
+)
 from qoe_native.cellsim_numpy_sources import FRAME, SPURT, Fetcher, Frames, Player, Random, Tcp, Voice, plain
 from qoe_native.cellsim_setup import check_run
-
-_DB_PER_CQI = 1.9
 
 
 def _n_packets(size: int) -> int:
@@ -55,7 +61,7 @@ class User:
         self.worse = sum(self.table[cqi] for cqi in self.reports[-1]) < sum(self.bits)
         mean = _total(self.bits) / len(self.bits)
         self.means.append(mean)
-        keep = min(1.0, step / self.config["rate_window_ms"])
+        keep = min(1.0, step / MEAN_WINDOW_MS)
         self.average = mean if now == 0 else self.average + keep * (mean - self.average)
 
     def _cqi(self, subband: int, now: int) -> int:
@@ -69,7 +75,7 @@ class User:
             kept = self.s["fading_keep_ratio"] * self.fading[subband]
             self.fading[subband] = kept + kick * self.random.normal()
             if level > 0.0:
-                level += self.fading[subband] / _DB_PER_CQI
+                level += self.fading[subband] / DB_PER_CQI
         return min(max(math.floor(level + 0.5), 0), 15)
 
 
@@ -401,8 +407,10 @@ class Simulation:
 
     def _airtime_metric(self, bearer: Bearer, group: int) -> float:
         average = self.users[bearer.user].average
-        ahead = self.config["opportunism_rb"] / average * self._bits(bearer, group) if average > 0.0 else 0.0
-        return float(self.virtual - bearer.virtual + ahead)
+        if average <= 0.0:
+            return self.virtual - bearer.virtual
+        ahead_rb = self.config["opportunism_ms"] * self.config["n_rb"]
+        return float(self.virtual - bearer.virtual + ahead_rb / average * self._bits(bearer, group))
 
     # ---- records
 
@@ -424,8 +432,7 @@ class Simulation:
             r["rung"] = -1
             player = bearer.player
             if player:
-                if self.now > player.start_ms:
-                    player.advance(self.now)
+                player.advance(self.now)
                 r["play"], r["buffer_ms"] = int(player.play), player.held_ms
                 if player.held_ms > 0:
                     r["rung"] = player.fetched[player.played_ms // player.s["segment_ms"]]
@@ -444,6 +451,8 @@ class Simulation:
         """Write the interval that is not over."""
         if self.now % self.config["interval_ms"]:
             for bearer in self.bearers:
+                if bearer.player:
+                    bearer.player.advance(self.now)
                 self._write_one(bearer)
 
 

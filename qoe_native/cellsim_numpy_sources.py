@@ -441,7 +441,8 @@ class Player:
 
     def _by_buffer(self) -> int:
         ladder, last, top = self.ladder, self.rung, len(self.ladder) - 1
-        reservoir, full = self.s["reservoir_ms"], 0.9 * self.s["buffer_max_ms"]
+        reservoir = self.s["reservoir_ms"]
+        full = min(0.9 * self.s["buffer_max_ms"], float(self.s["buffer_max_ms"] - self.s["segment_ms"]))
         if self.held_ms <= reservoir:
             return 0
         if self.held_ms >= full:

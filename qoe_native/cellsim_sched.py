@@ -14,7 +14,9 @@ import numpy as np
 from qoe_native.cellsim_data import Cell, Scheduler
 from qoe_native.cellsim_random import compiled
 
-_ROUND_ROBIN, _MAX_CI, _PF, _WEIGHTED_PF, _M_LWDF, _EXP_PF, _STRICT, _DRR, _AIRTIME = (int(s) for s in Scheduler)
+_ROUND_ROBIN, _MAX_CI, _PF, _WEIGHTED_PF, _M_LWDF, _EXP_PF, _STRICT, _DRR, _AIRTIME = (
+    int(s) for s in Scheduler
+)
 
 
 @compiled
@@ -77,7 +79,7 @@ def _set_airtime_metric(c: Cell, b: int) -> None:
     c.metric[1, b] = 0.0
     mean = c.users[c.bearers[b].user].bits_mean
     if mean > 0.0:
-        c.metric[1, b] = config.opportunism_rb / mean
+        c.metric[1, b] = config.opportunism_ms * config.n_rb / mean
 
 
 @compiled

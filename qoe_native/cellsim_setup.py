@@ -42,7 +42,7 @@ CONFIG_DEFAULTS: dict[str, Any] = {
     "rate_floor_bps": 1000.0,
     "rate_exponent": 1.0,
     "quantum_bytes": 1500.0,
-    "opportunism_rb": 0.0,
+    "opportunism_ms": 0.0,
     "cqi_step_ms": 1000,
     "cqi_delay_ms": 0,
     "interpolate": False,
@@ -239,7 +239,9 @@ def _checked_cqi(cqi: npt.ArrayLike) -> npt.NDArray[np.int8]:
     if series.ndim == 2:
         series = series[:, :, None]
     if series.ndim != 3 or 0 in series.shape:
-        raise ValueError(f"cqi: shape {series.shape} is not (n_rows, n_steps) or (n_rows, n_steps, n_subbands)")
+        raise ValueError(
+            f"cqi: shape {series.shape} is not (n_rows, n_steps) or (n_rows, n_steps, n_subbands)"
+        )
     if not np.issubdtype(series.dtype, np.integer):
         raise ValueError(f"cqi: whole numbers are needed, not {series.dtype}")
     if series.min() < 0 or series.max() > 15:
@@ -378,8 +380,9 @@ def _check_player(source: Any, n_rungs: npt.NDArray[np.int64], where: str) -> No
     for name in ("startup_ms", "resume_ms"):
         if source[name] > whole:
             raise ValueError(f"{where}.{name}: {source[name]} does not fit: the buffer holds {whole}")
-    if source["reservoir_ms"] >= 0.9 * source["buffer_max_ms"]:
-        raise ValueError(f"{where}.reservoir_ms: is not below 0.9 buffer_max_ms")
+    full_ms = min(0.9 * source["buffer_max_ms"], source["buffer_max_ms"] - source["segment_ms"])
+    if source["abr"] == Abr.BBA and source["reservoir_ms"] >= full_ms:
+        raise ValueError(f"{where}.reservoir_ms: is not below {full_ms:g}, where the buffer counts as full")
     if 0 < source["live_latency_ms"] < max(source["segment_ms"], source["startup_ms"]):
         raise ValueError(f"{where}.live_latency_ms: is below segment_ms or startup_ms")
 

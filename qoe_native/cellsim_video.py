@@ -15,7 +15,7 @@ from qoe_native.cellsim_random import compiled, normal
 _WAITING, _PLAYING, _STALLED, _OVER = (int(p) for p in Play)
 _RATE, _BBA, _BOLA, _MPC = (int(a) for a in Abr)
 _SAFETY_RATIO = 0.8
-_CUSHION_RATIO = 0.9  # Huang et al.: the highest rate from 90 % of the buffer on
+_CUSHION_RATIO = 0.9  # Huang et al.: the highest rate from 90 % of the buffer on, or where it asks when full
 _GAMMA_P = 5.0  # Spiteri et al.
 _ROUNDING = 1e-9
 
@@ -25,7 +25,7 @@ def play_until(c: Cell, row: int, b: int, now: int) -> None:
     """Play, stall or load up to a time at which the buffer is not yet below empty."""
     player, record, source = c.players[b], c.records[row, b], c.sources[b]
     span = now - player.since_ms
-    if span <= 0:
+    if span <= 0 or player.play == _OVER:
         return
     player.since_ms = now
     if player.play == _WAITING:
@@ -70,7 +70,7 @@ def _by_buffer(c: Cell, b: int, buffer_ms: int) -> int:
     """BBA-0, algorithm 1 of Huang et al.: leave a rung when the map from buffer to rate passes its neighbour."""
     source, last = c.sources[b], c.players[b].rung
     ladder, top = source.ladder, c.n_rungs[source.ladder] - 1
-    full_ms = _CUSHION_RATIO * source.buffer_max_ms
+    full_ms = min(_CUSHION_RATIO * source.buffer_max_ms, float(source.buffer_max_ms - source.segment_ms))
     if buffer_ms <= source.reservoir_ms:
         return 0
     if buffer_ms >= full_ms:

@@ -17,7 +17,11 @@ BITS_AT_10 = 327.66015625
 def steady(levels: Sequence[int], bearers: Sequence[Mapping[str, Any]], **options: Any) -> Cell:
     """Make a cell whose users have constant CQIs; `options` are the config, `users` and make_cell's own."""
     cqi = np.array(levels)[:, None]
-    own = {k: options.pop(k) for k in ("ladders", "bits_per_rb", "log_capacity", "queue_capacity") if k in options}
+    own = {
+        k: options.pop(k)
+        for k in ("ladders", "bits_per_rb", "log_capacity", "queue_capacity")
+        if k in options
+    }
     duration_ms = options.pop("duration_ms", 10_000)
     users = options.pop("users", [{}] * len(levels))
     return make_cell(options, users, bearers, cqi, duration_ms=duration_ms, **own)

@@ -40,8 +40,8 @@ def test_pf_gives_equal_airtime_and_gains_from_fading() -> None:
     """Users of equal statistics get equal airtime, and more bits than from taking turns."""
     served = {}
     for scheduler in (Scheduler.PF, Scheduler.ROUND_ROBIN):
-        users = [FADING] * 6
-        cell = steady([8] * 6, full_buffers(6), scheduler=scheduler, users=users, rate_window_ms=1000.0)
+        options = {"users": [FADING] * 6, "rate_window_ms": 1000.0, "duration_ms": 60_000}
+        cell = steady([8] * 6, full_buffers(6), scheduler=scheduler, **options)
         run(cell, 60_000)
         assert airtime(cell) == pytest.approx(np.full(6, 1 / 6), rel=0.06)
         served[scheduler] = totals(cell, "served_bytes").sum()
@@ -51,20 +51,22 @@ def test_pf_gives_equal_airtime_and_gains_from_fading() -> None:
 def test_pf_gives_equal_airtime_to_unequal_channels() -> None:
     """Without fading the share is 1/n for good and bad channels (Kushner and Whiting)."""
     cell = steady([2, 8, 15], full_buffers(3), scheduler=Scheduler.PF)
-    run(cell, 20_000)
+    run(cell, 10_000)
     assert airtime(cell) == pytest.approx(np.full(3, 1 / 3), rel=0.01)
 
 
 def test_weighted_pf_without_fading_shares_by_weight() -> None:
     """Airtime is w / sum w."""
     bearers = full_buffers(3, weight=[0.5, 1.0, 2.5])
-    cell = steady([5, 10, 15], bearers, scheduler=Scheduler.WEIGHTED_PF, rate_window_ms=1000.0)
+    cell = steady(
+        [5, 10, 15], bearers, scheduler=Scheduler.WEIGHTED_PF, rate_window_ms=1000.0, duration_ms=30_000
+    )
     run(cell, 30_000)
     assert airtime(cell) == pytest.approx([0.125, 0.25, 0.625], rel=0.02)
 
 
-@pytest.mark.parametrize("opportunism_rb", [0.0, 40.0])
-def test_airtime_is_shared_by_weight_whatever_the_channels(opportunism_rb: float) -> None:
+@pytest.mark.parametrize("opportunism_ms", [0.0, 100.0])
+def test_airtime_is_shared_by_weight_whatever_the_channels(opportunism_ms: float) -> None:
     """Airtime is w / sum w within a percent, in fading, also when good moments are used."""
     bearers = full_buffers(4, weight=[0.25, 0.5, 1.0, 2.25])
     cell = steady(
@@ -72,7 +74,8 @@ def test_airtime_is_shared_by_weight_whatever_the_channels(opportunism_rb: float
         bearers,
         scheduler=Scheduler.AIRTIME_WFQ,
         users=[FADING] * 4,
-        opportunism_rb=opportunism_rb,
+        duration_ms=60_000,
+        opportunism_ms=opportunism_ms,
     )
     run(cell, 60_000)
     assert airtime(cell) == pytest.approx(np.array([0.25, 0.5, 1.0, 2.25]) / 4.0, rel=0.01)
@@ -81,17 +84,18 @@ def test_airtime_is_shared_by_weight_whatever_the_channels(opportunism_rb: float
 def test_opportunism_gains_from_fading() -> None:
     """At the same shares of airtime more bits are served."""
     served = []
-    for opportunism_rb in (0.0, 100.0):
+    for opportunism_ms in (0.0, 100.0):
         cell = steady(
             [8] * 6,
             full_buffers(6),
             scheduler=Scheduler.AIRTIME_WFQ,
             users=[FADING] * 6,
-            opportunism_rb=opportunism_rb,
+            duration_ms=30_000,
+            opportunism_ms=opportunism_ms,
         )
         run(cell, 30_000)
         served.append(totals(cell, "served_bytes").sum())
-    assert served[1] > 1.15 * served[0]
+    assert served[1] > 1.3 * served[0]
 
 
 def test_unused_airtime_goes_to_the_others_by_weight() -> None:
@@ -99,7 +103,7 @@ def test_unused_airtime_goes_to_the_others_by_weight() -> None:
     bearers = full_buffers(2, weight=[1.0, 3.0])
     bearers.append({"user": 2, "kind": Source.OTHER, "weight": 8.0, "period_ms": 20.0, "packet_bytes": 300})
     cell = steady([10, 10, 10], bearers, scheduler=Scheduler.AIRTIME_WFQ)
-    run(cell, 30_000)
+    run(cell, 10_000)
     shares = airtime(cell)
     assert shares[2] < 0.05
     assert shares[1] / shares[0] == pytest.approx(3.0, rel=0.01)
@@ -134,22 +138,24 @@ def test_deficit_round_robin_shares_bytes_by_weight() -> None:
     """Bytes are w / sum w, whatever the channels."""
     bearers = full_buffers(3, weight=[0.5, 1.0, 1.5])
     cell = steady([4, 9, 15], bearers, scheduler=Scheduler.DRR)
-    run(cell, 30_000)
+    run(cell, 10_000)
     served = totals(cell, "served_bytes")
     assert served / served.sum() == pytest.approx([1 / 6, 1 / 3, 1 / 2], rel=0.01)
 
 
 @pytest.mark.parametrize("scheduler", [Scheduler.M_LWDF, Scheduler.EXP_PF])
 def test_delay_aware_schedulers_keep_delays_short(scheduler: Scheduler) -> None:
-    """Beside greedy downloads, real-time packets are late less often than under PF."""
-    late = {}
+    """Beside greedy downloads, real-time frames on bad channels are late less often than under PF."""
+    stream = {"rate_bps": 1.2e6, "rate_min_bps": 1.2e6, "rate_max_bps": 1.2e6, "budget_ms": 80.0}
+    streams = [{"user": 4 + k, "kind": Source.CLOUD_GAME} | stream for k in range(4)]
+    n_late = {}
     for each in (scheduler, Scheduler.PF):
-        bearers = full_buffers(8)
-        game = {"user": 8, "kind": Source.CLOUD_GAME, "rate_bps": 3e6, "rate_max_bps": 3e6, "budget_ms": 50.0}
-        cell = steady([9] * 8 + [6], [*bearers, game], scheduler=each, users=[FADING] * 9)
-        run(cell, 20_000)
-        late[each] = totals(cell, "n_late")[8] + totals(cell, "n_dropped")[8]
-    assert late[scheduler] < 0.5 * late[Scheduler.PF]
+        levels = [9, 9, 9, 9, 6, 8, 10, 12]
+        cell = steady(levels, [*full_buffers(4), *streams], scheduler=each, users=[FADING] * 8)
+        run(cell, 10_000)
+        n_late[each] = totals(cell, "n_late")[4:].sum()
+    assert n_late[Scheduler.PF] > 50
+    assert n_late[scheduler] < 0.5 * n_late[Scheduler.PF]
 
 
 def test_weights_and_scheduler_change_between_runs() -> None:
@@ -178,7 +184,7 @@ def test_subbands_are_used_where_they_are_good() -> None:
 
 def test_repetitions_cost_airtime_and_time() -> None:
     """A tenth of failed transmissions costs one part in eleven, and delays what failed."""
-    cell = steady([10], full_buffers(1), bler_ratio=0.1, n_rb=48, rbg_rb=3)
+    cell = steady([10], full_buffers(1), bler_ratio=0.1, n_rb=48, rbg_rb=3, duration_ms=20_000)
     run(cell, 20_000)
     rate = totals(cell, "served_bytes")[0] * 8 / 20_000
     assert rate == pytest.approx(cell.bits_per_rb[10] * 48 / 1.1, rel=0.01)

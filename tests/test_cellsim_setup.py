@@ -14,7 +14,7 @@ from scipy.special import j0
 import qoe_native
 from qoe_native import cellsim, cellsim_channel
 from qoe_native.cellsim_channel import EFFICIENCY, efficiency_bits, make_cqi, snr_to_cqi
-from qoe_native.cellsim_data import Scheduler, Source
+from qoe_native.cellsim_data import Abr, Scheduler, Source
 
 VIDEO = {"user": 0, "kind": Source.VIDEO}
 
@@ -41,7 +41,7 @@ VIDEO = {"user": 0, "kind": Source.VIDEO}
         ({}, {"start_rung": 10}, r"bearers\[0\]\.start_rung"),
         ({}, {"abr": 9}, r"bearers\[0\]\.abr"),
         ({}, {"startup_ms": 40_000}, r"bearers\[0\]\.startup_ms: 40000 does not fit: the buffer holds 28000"),
-        ({}, {"reservoir_ms": 29_000}, r"bearers\[0\]\.reservoir_ms"),
+        ({}, {"abr": Abr.BBA, "reservoir_ms": 26_500}, r"bearers\[0\]\.reservoir_ms"),
         ({}, {"live_latency_ms": 1000}, r"bearers\[0\]\.live_latency_ms"),
         ({}, {"kind": Source.CLOUD_GAME, "rate_bps": 50e6}, r"bearers\[0\]\.rate_bps"),
     ],
