@@ -10,9 +10,9 @@ Downlink of one carrier. In each TTI of a millisecond
    with that probability, and for certain when the channel is worse than the scheduler saw; its repetition
    after `harq_ms` succeeds, takes as many blocks, and delivers that much later.
 
-Nothing is allocated after :func:`qoe_native.cellsim_setup.make_cell`; the same cell gives the same records, bit
-for bit. :mod:`qoe_native.cellsim_numpy` is the plain twin. The simulator moves bits and time only: what the
-records mean for people is worked out by who reads them.
+Nothing is allocated after :func:`qoe_native.cellsim_setup.make_cell`; the same cell gives the same records,
+bit for bit. :mod:`qoe_native.cellsim_numpy` is the plain twin. The simulator moves bits and time only: what
+the records mean for people is worked out by who reads them.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ import hashlib
 from collections.abc import Callable
 from math import floor, sqrt
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numba import njit
 
 from qoe_native.cellsim_data import DB_PER_CQI, MEAN_WINDOW_MS, Cell
 from qoe_native.cellsim_queue import serve, step_tcp
-from qoe_native.cellsim_random import compiled, harq_uniform, normal
+from qoe_native.cellsim_random import OPTIONS, compiled, harq_uniform, normal
 from qoe_native.cellsim_sched import schedule
 from qoe_native.cellsim_setup import check_run
 from qoe_native.cellsim_sources import step_source
@@ -52,7 +53,7 @@ def _cqi_now(c: Cell, u: int, subband: int, now: int) -> int:
         c.fading_db[u, subband] = user.fading_keep_ratio * c.fading_db[u, subband] + kick * normal(c.users, u)
         if level > 0.0:
             level += c.fading_db[u, subband] / DB_PER_CQI
-    return min(max(int(floor(level + 0.5)), 0), 15)
+    return min(max(floor(level + 0.5), 0), 15)
 
 
 @compiled
@@ -221,13 +222,9 @@ def _compile_run() -> Callable[[Cell, int], None]:
     """
     function = _make_run(code_of(Path(__file__).parent))
     try:
-        return njit(  # type: ignore[no-any-return]
-            function, cache=True, nogil=True, error_model="numpy", _nrt=False
-        )
+        return cast(Callable[[Cell, int], None], njit(function, cache=True, **OPTIONS))
     except RuntimeError:  # "no locator available": neither the package nor the user's cache is writable
-        return njit(  # type: ignore[no-any-return]
-            function, nogil=True, error_model="numpy", _nrt=False
-        )
+        return cast(Callable[[Cell, int], None], njit(function, **OPTIONS))
 
 
 _run = _compile_run()

@@ -13,16 +13,20 @@ import numpy.typing as npt
 # spectral efficiency by CQI, in bit/s/Hz; CQI 0 is out of range
 EFFICIENCY = {
     # 3GPP TS 36.213 table 7.2.3-1; TS 38.214 table 5.2.2.1-2 is the same
-    "36.213": (0.0, 0.1523, 0.2344, 0.3770, 0.6016, 0.8770, 1.1758, 1.4766)
-    + (1.9141, 2.4063, 2.7305, 3.3223, 3.9023, 4.5234, 5.1152, 5.5547),
+    "36.213": (
+        *(0.0, 0.1523, 0.2344, 0.3770, 0.6016, 0.8770, 1.1758, 1.4766),
+        *(1.9141, 2.4063, 2.7305, 3.3223, 3.9023, 4.5234, 5.1152, 5.5547),
+    ),
     # 3GPP TS 38.214 table 5.2.2.1-3, up to 256QAM
-    "38.214-256qam": (0.0, 0.1523, 0.3770, 0.8770, 1.4766, 1.9141, 2.4063, 2.7305)
-    + (3.3223, 3.9023, 4.5234, 5.1152, 5.5547, 6.2266, 6.9141, 7.4063),
+    "38.214-256qam": (
+        *(0.0, 0.1523, 0.3770, 0.8770, 1.4766, 1.9141, 2.4063, 2.7305),
+        *(3.3223, 3.9023, 4.5234, 5.1152, 5.5547, 6.2266, 6.9141, 7.4063),
+    ),
 }
 OVERHEAD_RATIO = 48 / 168
-"""Part of a resource block pair's 168 elements that carries no data: three symbols of control channel (36), and
-the cell-specific reference signals of two antenna ports outside of them (12); 3GPP TS 36.211 sections 6.10.1
-and 6.8."""
+"""Part of a resource block pair's 168 elements that carries no data: three symbols of control channel (36),
+and the cell-specific reference signals of two antenna ports outside of them (12); 3GPP TS 36.211 sections 6.8
+and 6.10.1."""
 TARGET_BER = 5e-5
 _N_POINTS = 8
 _RB_HZ = 180e3
@@ -85,11 +89,11 @@ def snr_to_cqi(snr_db: npt.ArrayLike, table: str = "36.213") -> npt.NDArray[np.i
 
 def _capacity(snr_db: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     gap = -np.log(5.0 * TARGET_BER) / 1.5
-    return np.log2(1.0 + 10.0 ** (snr_db / 10.0) / gap)
+    return np.asarray(np.log2(1.0 + 10.0 ** (snr_db / 10.0) / gap))
 
 
 def _to_cqi(efficiency: npt.NDArray[np.float64], table: str) -> npt.NDArray[np.int8]:
-    return (np.searchsorted(EFFICIENCY[table][1:], efficiency, side="right")).astype(np.int8)
+    return np.searchsorted(EFFICIENCY[table][1:], efficiency, side="right").astype(np.int8)
 
 
 def _rayleigh(rng: np.random.Generator, n: int, doppler: float) -> npt.NDArray[np.complex128]:
@@ -103,7 +107,7 @@ def _rayleigh(rng: np.random.Generator, n: int, doppler: float) -> npt.NDArray[n
     edges = [np.arcsin(np.clip((shift + side / n) / doppler, -1.0, 1.0)) for side in (-0.5, 0.5)]
     power = edges[1] - edges[0]
     lines = (rng.standard_normal(n) + 1j * rng.standard_normal(n)) * np.sqrt(power / 2.0)
-    return np.fft.ifft(lines) * n / np.sqrt(power.sum())
+    return np.asarray(np.fft.ifft(lines) * n / np.sqrt(power.sum()))
 
 
 def _shadowing(rng: np.random.Generator, n: int, keep: float) -> npt.NDArray[np.float64]:
@@ -146,8 +150,8 @@ def make_cqi(
     n_rb : int
         Bandwidth in resource blocks of 180 kHz.
     doppler_hz : float or sequence of float, length n_users
-        Largest Doppler shift: speed times carrier frequency over the speed of light; at 2 GHz 5.6 Hz for 3 km/h.
-        0: no multipath.
+        Largest Doppler shift: speed times carrier frequency over the speed of light; at 2 GHz 5.6 Hz for
+        3 km/h. 0: no multipath.
     profile : {"EPA", "EVA"}
         3GPP TS 36.101 annex B.2.1.
     shadow_db, shadow_ms : float
@@ -196,4 +200,4 @@ def _multipath(
     turn = np.exp(-2j * np.pi * 1e-9 * np.outer(delays_ns, frequency_hz))
     taps = np.stack([_rayleigh(rng, n_steps, doppler) for _ in delays_ns], axis=1)
     response = (taps * np.sqrt(power / power.sum())) @ turn
-    return 10.0 * np.log10(np.maximum(np.abs(response) ** 2, 1e-6))
+    return np.asarray(10.0 * np.log10(np.maximum(np.abs(response) ** 2, 1e-6)))

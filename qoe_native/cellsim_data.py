@@ -34,8 +34,8 @@ class Scheduler(IntEnum):
     MAX_CI
         The best channel.
     PF
-        Proportional fair: r/R, with r the rate now and R its exponential average (Jalali, Padovani and Pankaj,
-        VTC 2000).
+        Proportional fair: r/R, with r the rate now and R its exponential average (Jalali, Padovani and
+        Pankaj, VTC 2000).
     WEIGHTED_PF
         w r / R^beta, beta being `rate_exponent`; its airtime shares are compressed by fading: correct the
         weights by what is measured.

@@ -6,6 +6,7 @@ and logs of the cell that it is given; it does not go on where the compiled one 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import deque
 from typing import Any
@@ -42,7 +43,7 @@ class User:
         self.s = plain(cell.users[u])
         self.config = plain(cell.config[0])
         self.row = cell.cqi[self.s["cqi_row"]].tolist()
-        self.table = cell.bits_per_rb.tolist()
+        self.table: list[float] = cell.bits_per_rb.tolist()
         n_subbands = cell.cqi.shape[2]
         self.random, self.harq_random = Random(self.s["rng"]), Random(self.s["harq_rng"])
         self.fading = [0.0] * n_subbands
@@ -99,7 +100,7 @@ class Bearer:
         self.jitter, self.transit = 0.0, -1.0
         self.next_ms = flow["next_ms"]
         self.granted_bits, self.granted_rb = 0.0, 0
-        self.record = dict.fromkeys(RECORD_DTYPE.names or (), 0)
+        self.record: dict[str, Any] = dict.fromkeys(RECORD_DTYPE.names or (), 0)
         self.refresh()
         stream = self.kind in (Source.VIDEO, Source.WEB, Source.BULK)
         self.tcp = Tcp(self, s) if stream else None
@@ -227,7 +228,7 @@ class Simulation:
         self.repeats: dict[int, dict[int, int]] = {}
         n_groups = -(-self.config["n_rb"] // self.config["rbg_rb"])
         edges = [min(g * self.config["rbg_rb"], self.config["n_rb"]) for g in range(n_groups + 1)]
-        self.group_rb = [high - low for low, high in zip(edges, edges[1:], strict=False)]
+        self.group_rb: list[int] = [high - low for low, high in itertools.pairwise(edges)]
         self.subband = [g * cell.cqi.shape[2] // n_groups for g in range(n_groups)]
 
     def run(self, n_tti: int) -> None:
@@ -353,7 +354,7 @@ class Simulation:
     def _next_in_turn(self, group: int) -> Bearer | None:
         in_need = self._in_need(group)
         later = [bearer for bearer in in_need if bearer.b >= self.turn]
-        return (later or in_need or [None])[0]
+        return next(iter(later or in_need), None)
 
     def _take_turns(self, n_groups: int) -> None:
         for group in range(n_groups):
@@ -417,7 +418,7 @@ class Simulation:
     def _close(self) -> None:
         span, n_rb = self.config["interval_ms"], self.config["n_rb"]
         for bearer in self.bearers:
-            r: dict[str, Any] = bearer.record
+            r = bearer.record
             r["airtime_ratio"] = r["n_rb"] / (n_rb * span)
             r["queue_mean_bytes"] /= span
             r["activity_ratio"] /= span

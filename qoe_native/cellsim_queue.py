@@ -205,7 +205,7 @@ def _cubic_rise(c: Cell, b: int, now: int) -> float:
         tcp.plateau_s = ((tcp.peak_bytes - window) / mss / _CUBIC_C) ** (1.0 / 3.0)
     x = (now + c.bearers[b].rtt_ms - tcp.epoch_ms) / 1000.0 - tcp.plateau_s
     target = tcp.peak_bytes + _CUBIC_C * x * x * x * mss
-    return min(max(target, window), 1.5 * window) - window
+    return min(max(target, window), 1.5 * window) - window  # type: ignore[no-any-return]
 
 
 @compiled

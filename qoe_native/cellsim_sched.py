@@ -1,8 +1,8 @@
 """Schedulers of the cell simulator, compiled by Numba.
 
-Who gets a resource block group is either a matter of turns (round robin, deficit round robin) or of the largest
-metric, which is `metric[0] + metric[1] * bits`, with the bits that a block carries for that user. Where all
-subbands are alike the winner of one group wins the next as well, until its queue would be empty.
+Who gets a resource block group is either a matter of turns (round robin, deficit round robin) or of the
+largest metric, which is `metric[0] + metric[1] * bits`, with the bits that a block carries for that user.
+Within a subband the winner of one group wins the next as well, until its queue would be empty.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def _share_by_metric(c: Cell, n_active: int, n_groups: int, now: int) -> None:
             group += alike
             continue
         bits = c.bits[c.bearers[b].user, subband]
-        n = min(alike, int(ceil(_need_bits(c, b) / (bits * config.rbg_rb))))
+        n = min(alike, ceil(_need_bits(c, b) / (bits * config.rbg_rb)))
         blocks = _grant(c, b, group, n, bits)
         group += n
         if config.scheduler == _AIRTIME:
@@ -162,10 +162,10 @@ def _share_by_metric(c: Cell, n_active: int, n_groups: int, now: int) -> None:
 def _in_range(c: Cell, b: int) -> bool:
     """Whether any subband carries anything."""
     u = c.bearers[b].user
+    most = 0.0
     for subband in range(c.bits.shape[1]):
-        if c.bits[u, subband] > 0.0:
-            return True
-    return False
+        most = max(most, c.bits[u, subband])
+    return most > 0.0
 
 
 @compiled
@@ -225,7 +225,7 @@ def _share_by_deficit(c: Cell, n_active: int, n_groups: int) -> None:
                 continue
         bits = c.bits[c.bearers[b].user, subband]
         wanted = min(_need_bits(c, b), 8.0 * state.deficit_bytes)
-        n = min(_n_alike(c, group, n_groups), max(1, int(ceil(wanted / (bits * config.rbg_rb)))))
+        n = min(_n_alike(c, group, n_groups), max(1, ceil(wanted / (bits * config.rbg_rb))))
         need = _need_bits(c, b)
         blocks = _grant(c, b, group, n, bits)
         group += n

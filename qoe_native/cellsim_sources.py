@@ -1,4 +1,4 @@
-"""Sources of the cell simulator other than players, compiled by Numba: calls, games, pages, downloads, packets."""
+"""Sources of the cell simulator other than players, compiled by Numba: calls, games, pages, downloads."""
 
 from __future__ import annotations
 
@@ -195,10 +195,10 @@ def step_source(c: Cell, row: int, b: int, now: int) -> None:
         abandon_transfer(c, b)
         state.due_ms = NEVER_MS
         return
-    if kind == _VOIP or kind == _GAME:
+    if kind in (_VOIP, _GAME):
         _step_voice(c, row, b, now, source.period_ms)
         state.due_ms = ceil(flow.voice_ms)
-    elif kind == _VIDEO_CALL or kind == _CLOUD_GAME:
+    elif kind in (_VIDEO_CALL, _CLOUD_GAME):
         _step_frames(c, row, b, now)
         state.due_ms = ceil(flow.next_ms)
         if source.rate_min_bps < source.rate_max_bps:
@@ -206,7 +206,7 @@ def step_source(c: Cell, row: int, b: int, now: int) -> None:
         if kind == _VIDEO_CALL and source.packet_bytes > 0:
             _step_voice(c, row, b, now, source.voice_period_ms)
             state.due_ms = min(state.due_ms, ceil(flow.voice_ms))
-    elif kind == _WEB or kind == _BULK:
+    elif kind in (_WEB, _BULK):
         _step_fetch(c, row, b, now)
     elif kind == _OTHER:
         _step_packets(c, row, b, now)

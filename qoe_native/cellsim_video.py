@@ -51,7 +51,7 @@ def past_throughput(c: Cell, b: int) -> float:
     total = 0.0
     for k in range(n):
         total += 1.0 / player.past_bps[k]
-    return n / total
+    return n / total  # type: ignore[no-any-return]
 
 
 @compiled
@@ -67,7 +67,7 @@ def _by_rate(c: Cell, b: int) -> int:
 
 @compiled
 def _by_buffer(c: Cell, b: int, buffer_ms: int) -> int:
-    """BBA-0, algorithm 1 of Huang et al.: leave a rung when the map from buffer to rate passes its neighbour."""
+    """BBA-0, algorithm 1 of Huang et al.: leave a rung when the map of the buffer passes its neighbour."""
     source, last = c.sources[b], c.players[b].rung
     ladder, top = source.ladder, c.n_rungs[source.ladder] - 1
     full_ms = min(_CUSHION_RATIO * source.buffer_max_ms, float(source.buffer_max_ms - source.segment_ms))
@@ -108,9 +108,9 @@ def _by_lyapunov(c: Cell, b: int, buffer_ms: int) -> int:
 def _by_plan(c: Cell, b: int, buffer_ms: int, n_left: int) -> int:
     """RobustMPC: the first rung of the best plan, exact over all plans by branch and bound.
 
-    The value of a plan is Yin et al.'s QoE_lin in Mbps: bitrates, less their changes, less the highest bitrate a
-    second of stall; throughput is the harmonic mean over 1 + the largest error of late. A branch ends where even
-    the highest rung to the end would not beat the best plan.
+    The value of a plan is Yin et al.'s QoE_lin in Mbps: bitrates, less their changes, less the highest
+    bitrate a second of stall; throughput is the harmonic mean over 1 + the largest error of late. A branch ends
+    where even the highest rung to the end would not beat the best plan.
     """
     source, player, plan = c.sources[b], c.players[b], c.plan
     ladder, n_rungs = source.ladder, c.n_rungs[source.ladder]
@@ -241,7 +241,7 @@ def _change_play(c: Cell, b: int, now: int) -> None:
     if player.play == _PLAYING and held == 0:
         player.play = _OVER if complete else _STALLED
         player.stalled_ms = now
-    elif player.play == _WAITING or player.play == _STALLED:
+    elif player.play in (_WAITING, _STALLED):
         enough = source.startup_ms if player.play == _WAITING else source.resume_ms
         if held > 0 and (held >= enough or complete):
             _log_stall(c, b, now, True)
@@ -260,7 +260,7 @@ def step_player(c: Cell, row: int, b: int, now: int) -> None:
         _finish_segment(c, row, b, now)
     _change_play(c, b, now)
     if now >= c.bearers[b].stop_ms:
-        if player.play == _WAITING or player.play == _STALLED:
+        if player.play in (_WAITING, _STALLED):
             _log_stall(c, b, now, False)
         player.play = _OVER
         abandon_transfer(c, b)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -120,7 +121,7 @@ def test_buffer_based_players_follow_the_map() -> None:
     started = stalls(cell)[0]["start_ms"] + stalls(cell)[0]["duration_ms"]
     assert len(stalls(cell)) == 1
     rungs = set()
-    for before, segment in zip(log[:-1], log[1:], strict=True):
+    for before, segment in itertools.pairwise(log):
         buffer_ms = segment["media_ms"] - max(0, segment["request_ms"] - started)
         rate = 0.5e6 + min(max((buffer_ms - 10e3) / (54e3 - 10e3), 0.0), 1.0) * 7.5e6
         rungs.add(int(segment["rung"]))
