@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+import numpy as np
+
 from qoe.schema import FloatArray
 
 
@@ -86,6 +88,15 @@ class Counterfactual:
     share_ratio: FloatArray
     mos: FloatArray
     mean_mos: float
+
+    @property
+    def p5_mos(self) -> float:
+        """5th percentile of the bearers' MOS; NaN without bearers."""
+        return float(np.percentile(self.mos, 5.0)) if self.mos.size else float("nan")
+
+    def n_below(self, mos: float) -> int:
+        """Bearers below a MOS."""
+        return int(np.count_nonzero(self.mos < mos))
 
 
 @dataclass(frozen=True, slots=True)
