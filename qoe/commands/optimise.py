@@ -5,15 +5,19 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from qoe.commands import common
 from qoe.errors import ProblemError
+
+if TYPE_CHECKING:
+    from qoe.optimise import Allocation, CellProblem
 
 _EXAMPLES: Final = """\
 examples:
   qoe optimise cells.json > weights.json
   qoe optimise - --table < cells.json
+  qoe optimise cells.json --brief --html cells.html > weights.json
 
 A problem:
   {"cells": [{"cell": "busy", "direction": "down", "capacity_bps": 2e7, "bearers": [
@@ -37,25 +41,43 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     shape = parser.add_mutually_exclusive_group()
     shape.add_argument("--json", action="store_true", help="write JSON (the default)")
     shape.add_argument("--table", action="store_true", help="write a table for people")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="also write a page with pictures")
+    parser.add_argument("--brief", action="store_true", help="leave explanations out of what is printed")
     parser.set_defaults(run=run, parser=parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; gives the exit code."""
     from qoe.optimise import allocation_to_dict, read_problem, solve
-    from qoe.report import tables
+    from qoe.report import answers, tables
     from qoe.report.result import to_json
 
+    if args.html:
+        common.require_folder(args.html)
+        common.refuse_overwriting(args.html, [args.problem])
     name = "standard input" if args.problem == "-" else args.problem
     try:
-        answers = [allocation_to_dict(a) for a in solve(read_problem(_read(args.problem)))]
+        problems = read_problem(_read(args.problem))
+        allocations = solve(problems)
     except ProblemError as error:
         raise ProblemError(f"{name}: {error}") from None
+    told = [allocation_to_dict(a) for a in allocations]
+    explained = _explained(problems, allocations) if args.html or not args.brief else told
+    if args.html:
+        common.write_file(args.html, answers.render(explained).encode())
+    shown = told if args.brief else explained
     if args.table:
-        common.write_text(tables.allocations(answers, tables.bold_for(sys.stdout)))
+        common.write_text(tables.allocations(shown, tables.bold_for(sys.stdout)))
     else:
-        common.stdout_bytes().write(to_json({"cells": answers}))
+        common.stdout_bytes().write(to_json({"cells": shown}))
     return 0
+
+
+def _explained(problems: list[CellProblem], allocations: list[Allocation]) -> list[dict[str, Any]]:
+    from qoe.optimise import allocation_to_dict, explain
+
+    why = explain(problems, allocations)
+    return [allocation_to_dict(a, e) for a, e in zip(allocations, why, strict=True)]
 
 
 def _read(name: str) -> bytes:

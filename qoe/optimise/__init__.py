@@ -6,7 +6,10 @@
 """
 
 from qoe.optimise.allocation import Allocation, Counterfactual, Shed, Stage, Status
+from qoe.optimise.explain import Explanation, explain
+from qoe.optimise.explain_json import explanation_to_dict
 from qoe.optimise.fast import FastSolver
+from qoe.optimise.history import History
 from qoe.optimise.jsonio import allocation_to_dict, read_problem
 from qoe.optimise.problem import CellProblem, Group
 from qoe.optimise.program import Program, to_program
@@ -17,13 +20,17 @@ __all__ = [
     "Allocation",
     "CellProblem",
     "Counterfactual",
+    "Explanation",
     "FastSolver",
     "Group",
+    "History",
     "Program",
     "Shed",
     "Stage",
     "Status",
     "allocation_to_dict",
+    "explain",
+    "explanation_to_dict",
     "read_problem",
     "solve",
     "to_program",

@@ -17,7 +17,7 @@ standardised 5QIs (3GPP TS 23.501, table 5.7.4-1: conversational, gaming, stream
 
 
 def demand(problem: CellProblem) -> FloatArray:
-    """Share that each bearer has use for, shape (n_bearers,): where its curve ends to rise, or its maximum."""
+    """Share that each bearer has use for, shape (n_bearers,): where its curve ends to rise, or a maximum."""
     use: FloatArray = np.minimum(
         invert(problem.curves, problem.curves.mos.max(axis=1)), problem.max_share_ratio
     )

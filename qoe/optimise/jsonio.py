@@ -10,6 +10,8 @@ import numpy as np
 
 from qoe.optimise.allocation import Allocation, Shed
 from qoe.optimise.check import check_curve, check_problem, check_unique, complain
+from qoe.optimise.explain import Explanation
+from qoe.optimise.explain_json import explanation_to_dict
 from qoe.optimise.problem import FLOOR_CAP_RATIO, MOS_MIN, STICKINESS, CellProblem, Group
 from qoe.schema import Curves, FloatArray
 
@@ -174,13 +176,15 @@ def _or_nan(value: float | None) -> float:
     return math.nan if value is None else value
 
 
-def allocation_to_dict(allocation: Allocation) -> dict[str, Any]:
+def allocation_to_dict(allocation: Allocation, explanation: Explanation | None = None) -> dict[str, Any]:
     """Turn an allocation into what ``qoe optimise`` prints as JSON.
 
     Parameters
     ----------
     allocation : Allocation
         Of one cell.
+    explanation : Explanation, optional
+        Of `explain`; it goes under that name, by `explanation_to_dict`.
 
     Returns
     -------
@@ -189,6 +193,7 @@ def allocation_to_dict(allocation: Allocation) -> dict[str, Any]:
         means weighted by ``objective_weight``; ``weight`` is the scheduler's, shares at mean 1.
     """
     a = allocation
+    why = {} if explanation is None else {"explanation": explanation_to_dict(explanation, allocation)}
     who = [{"subscriber": s, "class": c} for s, c in zip(a.subscriber, a.app_class, strict=True)]
     return {
         "cell": a.cell,
@@ -225,6 +230,7 @@ def allocation_to_dict(allocation: Allocation) -> dict[str, Any]:
                 "mos_after": a.mos_after,
             },
         ),
+        **why,
     }
 
 
