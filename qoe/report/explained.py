@@ -17,7 +17,7 @@ POLICY_NAMES: Final = {
 }
 _OBSTACLES: Final = {
     "radio": "not even the whole cell lifts it, its radio is too weak",
-    "path": "no share lifts it: its delay, loss or codec holds it down, not its rate",
+    "path": "no share lifts it: its delay, loss or codec holds it down, or the other direction",
     "max_share": "more than its own maximum would be needed",
     "promises": "what is promised to others leaves no room for it",
 }

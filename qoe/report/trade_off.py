@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from qoe.report import text
 from qoe.report.charts import LEFT, RIGHT, WIDTH, escape, label, tag
@@ -13,7 +13,9 @@ from qoe.report.result import Explanation, PolicyResult, TradeOffPoint
 _HEIGHT: Final = 300
 _TOP: Final = 14
 _BOTTOM: Final = 52
-_NAMES_APART: Final = 15.0
+_DOT: Final = 6
+_LINE: Final = 15.0  # of text
+_LETTER: Final = 7.0
 _SPAN_LEAST: Final = 0.4  # MOS that an axis shows at least
 _COLOURS: Final = {
     "allocation": "#2f6fb0",
@@ -67,7 +69,7 @@ def trade_off(title: str, explanation: Explanation) -> str:
         return ""
     across = _Axis([*(p.p5_mos or 0.0 for p in dots), *(p.p5_mos for p in front)], LEFT, WIDTH - RIGHT)
     upward = _Axis([*(p.mean_mos or 0.0 for p in dots), *(p.mean_mos for p in front)], _TOP + _HEIGHT, _TOP)
-    parts = [*_axes(across, upward), *_front(front, across, upward), *_dots(dots, across, upward)]
+    parts = [*_axes(across, upward), *_front(front, across, upward), *_dots(dots, front, across, upward)]
     box = f"0 0 {WIDTH} {_HEIGHT + _TOP + _BOTTOM}"
     return tag("svg", tag("title", escape(title)), *parts, viewBox=box, role="img")
 
@@ -101,18 +103,41 @@ def _front(front: Sequence[TradeOffPoint], across: _Axis, upward: _Axis) -> Iter
         yield tag("circle", tip, class_="front", cx=x, cy=y, r=4)
 
 
-def _dots(dots: Sequence[PolicyResult], across: _Axis, upward: _Axis) -> Iterator[str]:
-    named: list[tuple[float, float]] = []
-    for policy in dots:
-        x, y = across.at(policy.p5_mos or 0.0), upward.at(policy.mean_mos or 0.0)
+def _dots(
+    dots: Sequence[PolicyResult], front: Sequence[TradeOffPoint], across: _Axis, upward: _Axis
+) -> Iterator[str]:
+    places = [(across.at(p.p5_mos or 0.0), upward.at(p.mean_mos or 0.0)) for p in dots]
+    traced = [(across.at(p.p5_mos), upward.at(p.mean_mos)) for p in front]
+    taken = [_Box(x - _DOT, y - _DOT, x + _DOT, y + _DOT) for x, y in places + traced]
+    for policy, (x, y) in zip(dots, places, strict=True):
         colour = _COLOURS.get(policy.policy, "gray")
         name = POLICY_NAMES.get(policy.policy, policy.policy)
         told = f"{name}: mean {text.mos(policy.mean_mos)}, 5th percentile {text.mos(policy.p5_mos)}"
-        yield tag("circle", tag("title", escape(told)), cx=x, cy=y, r=6, fill=colour)
-        to_left = x > (LEFT + WIDTH - RIGHT) / 2
-        at = x - 11 if to_left else x + 11
-        height = y + 4
-        while any(abs(height - h) < _NAMES_APART and abs(x - other) < 220 for other, h in named):
-            height += _NAMES_APART
-        named.append((x, height))
-        yield label(at, height, name, "end" if to_left else "start", class_="name", fill=colour)
+        yield tag("circle", tag("title", escape(told)), cx=x, cy=y, r=float(_DOT), fill=colour)
+        box = _free_box(x, y, _LETTER * len(name), taken)
+        taken.append(box)
+        yield label(box.left, box.bottom - 4, name, class_="name", fill=colour)
+
+
+class _Box(NamedTuple):
+    """What a dot or a name covers."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def meets(self, other: _Box) -> bool:
+        """Tell whether two overlap."""
+        beside = self.right <= other.left or other.right <= self.left
+        return not (beside or self.bottom <= other.top or other.bottom <= self.top)
+
+
+def _free_box(x: float, y: float, width: float, taken: Sequence[_Box]) -> _Box:
+    """Find a place for a name near a dot: beside it, above, below, further below."""
+    beside = [(x + 1.5 * _DOT, y), (x - 1.5 * _DOT - width, y)]
+    stacked = [(x - width / 2.0, y + k * _LINE) for k in (-1.2, 1.2, 2.3, -2.3, 3.4, -3.4)]
+    boxes = [_Box(left, at - _LINE / 2, left + width, at + _LINE / 2) for left, at in beside + stacked]
+    inside = [b for b in boxes if b.left >= LEFT and b.right <= WIDTH and b.top >= 0.0]
+    free = [b for b in inside if not any(b.meets(other) for other in taken)]
+    return (free or inside or boxes)[0]
