@@ -1,8 +1,8 @@
 """What explanations cost, beside the solving that they explain.
 
-Cells are those of the benchmark `optimise`: 50 bearers, floors, tiers. ``solve`` is all of `qoe.optimise.solve`.
-``explain`` is what is told of every allocation: prices, who is badly off, other policies; ``with trade-off`` also
-traces the front for the picture.
+Cells are those of the benchmark `optimise`: 50 bearers, floors, tiers. ``solve`` is all of
+`qoe.optimise.solve`. ``explain`` is what is told of every allocation: prices, who is badly off, other
+policies; ``with trade-off`` also traces the front for the picture.
 """
 
 from __future__ import annotations

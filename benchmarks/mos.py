@@ -57,7 +57,7 @@ def bearers(n: int) -> RecordArray:
 
 
 def curve_cases(n: int) -> list[dict[str, Any]]:
-    """Curves of 64 points: nothing uncertain, then efficiency, judgement and class; their mean, a quantile."""
+    """Curves of 64 points: nothing uncertain; then efficiency, judgement and class: mean and quantile."""
     rows = bearers(n)
     vague = rows.copy()
     vague["mos"], vague["mos_confidence"], vague["efficiency_cv"] = 3.0, 0.7, 0.3

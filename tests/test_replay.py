@@ -335,7 +335,7 @@ def test_the_busiest_moment_is_kept(seed: int) -> None:
 
 
 def test_who_is_badly_off_and_since_when() -> None:
-    """Those whose measured MOS is below 2 at the busiest time have been so since an earlier step; no others."""
+    """Who was measured below MOS 2 at the busiest time has been so since an earlier step; nobody else."""
     folder = Path(__file__).parent.parent / "examples"
     found = replay(folder / "busy-cell.pcapng", cells=folder / "busy-cell.toml")
     told = 0

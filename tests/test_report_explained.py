@@ -45,8 +45,8 @@ def test_prices_are_told() -> None:
 def test_who_is_badly_off_is_told_with_what_would_help() -> None:
     """Since when, what share, what it takes from others, what capacity; or what stands in the way."""
     want = (
-        "ben's bulk ends at MOS 1.60, below 2 since 22:13:23 UTC; 12 % of the airtime would give it 2 and cost"
-        " the others 0.031 each, or 7.0 % more capacity for it alone."
+        "ben's bulk ends at MOS 1.60, below 2 since 22:13:23 UTC; 12 % of the airtime would give it 2"
+        " and cost the others 0.031 each, or 7.0 % more capacity for it alone."
     )
     assert want in told()
     new = results.badly_off(since_s=None, others_mos=None)

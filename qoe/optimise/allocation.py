@@ -92,7 +92,8 @@ class Counterfactual:
     @property
     def p5_mos(self) -> float:
         """5th percentile of the bearers' MOS; NaN without bearers."""
-        return float(np.percentile(self.mos, 5.0)) if self.mos.size else float("nan")
+        n = self.mos.size
+        return float(np.interp(0.05 * (n - 1), np.arange(n), np.sort(self.mos))) if n else float("nan")
 
     def n_below(self, mos: float) -> int:
         """Bearers below a MOS."""

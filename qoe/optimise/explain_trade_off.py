@@ -14,7 +14,7 @@ from qoe.optimise.problem import CellProblem
 from qoe.optimise.program import Program, Solution, make_program
 from qoe.optimise.promises import disjoint, keep_promises
 
-ALPHAS: Final = (0.0, 0.5, 1.0, 2.0, 4.0)
+ALPHAS: Final = (0.0, 1.0, 2.0, 4.0)
 """Degrees of alpha-fairness in MOS that are traced; max-min comes last."""
 _AT_ONCE: Final = 256
 
