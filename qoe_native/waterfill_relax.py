@@ -8,9 +8,10 @@ import numpy as np
 from numba import njit
 
 from qoe_native.waterfill_data import SLACK_RATIO, Cells, Work
+from qoe_native.waterfill_hull import OPTIONS
 
 ZERO = cast(int, np.int64(0))  # a literal 0 as an argument would be compiled as a type of its own
-_compiled = njit(nogil=True, error_model="numpy")
+_compiled = njit(**OPTIONS)
 
 
 @_compiled
