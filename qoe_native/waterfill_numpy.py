@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from qoe_native.waterfill_data import SLACK_RATIO, Cells
+from qoe_native.waterfill_data import LEAST_SLACK_RATIO, SLACK_RATIO, Cells
 
 _Floats = npt.NDArray[np.float64]
 
@@ -97,7 +97,7 @@ def _spend(hulls: list[_Hull], budget: float) -> _Relaxed | None:
     back = np.array([hull.x[max(0, hull.start - 1)] for hull in hulls])
     room = budget - share.sum()
     spare = budget * SLACK_RATIO  # segments may fit to rounding; what is left is counted without it
-    if room < -spare:
+    if room < -LEAST_SLACK_RATIO * budget:
         return None
     slopes = [np.diff(hull.y) / np.diff(hull.x) for hull in hulls]
     segments = [

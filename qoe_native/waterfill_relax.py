@@ -7,7 +7,7 @@ from typing import cast
 import numpy as np
 from numba import njit
 
-from qoe_native.waterfill_data import SLACK_RATIO, Cells, Work
+from qoe_native.waterfill_data import LEAST_SLACK_RATIO, SLACK_RATIO, Cells, Work
 from qoe_native.waterfill_hull import OPTIONS
 
 ZERO = cast(int, np.int64(0))  # a literal 0 as an argument would be compiled as a type of its own
@@ -118,7 +118,7 @@ def _relax(w: Work, begin: int, end: int, budget: float, price: float) -> tuple[
     room = budget
     for h in range(begin, end):
         room -= hull_x[h, state[h].pos]
-    if room < budget - most:
+    if room < -LEAST_SLACK_RATIO * budget:
         return price, room, -1
     cut = -1
     for t in range(n_active):
