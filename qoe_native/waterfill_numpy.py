@@ -51,7 +51,7 @@ class _Cell:
     def worth(self, h: int, share: float) -> float:
         """Weighted height of bearer h's true curve, less what the share costs."""
         x, y = self.x[h], self.y[h]
-        k = int(np.searchsorted(x, share, side="right")) - 1
+        k = self.stair(h, share)
         level = y[k]
         if not self.bearers["step"][h] and k + 1 < x.size:
             level += (y[k + 1] - y[k]) * ((share - x[k]) / (x[k + 1] - x[k]))
@@ -62,7 +62,7 @@ class _Cell:
 
     def stair(self, h: int, share: float) -> int:
         """Index of the last point of bearer h's curve at or before a share."""
-        return int(np.searchsorted(self.x[h], share, side="right")) - 1
+        return max(0, int(np.searchsorted(self.x[h], share, side="right")) - 1)
 
     def hull(self, h: int, low: float, high: float) -> _Hull:
         """Andrew's monotone chain over the rising points within [low, high]."""

@@ -6,6 +6,14 @@
 """
 
 from qoe.optimise.allocation import Allocation, Counterfactual, Shed, Stage, Status
+from qoe.optimise.coupled import (
+    CoupledAllocation,
+    CoupledProblem,
+    Leg,
+    Link,
+    SplitBearer,
+    solve_coupled,
+)
 from qoe.optimise.fast import FastSolver
 from qoe.optimise.jsonio import allocation_to_dict, read_problem
 from qoe.optimise.problem import CellProblem, Group
@@ -17,14 +25,20 @@ __all__ = [
     "Allocation",
     "CellProblem",
     "Counterfactual",
+    "CoupledAllocation",
+    "CoupledProblem",
     "FastSolver",
     "Group",
+    "Leg",
+    "Link",
     "Program",
     "Shed",
+    "SplitBearer",
     "Stage",
     "Status",
     "allocation_to_dict",
     "read_problem",
     "solve",
+    "solve_coupled",
     "to_program",
 ]

@@ -210,9 +210,8 @@ def solve_coupled(
     else:
         share, bound, price, n_rounds = decompose(joint, 0.1 * gap_target_ratio)
     own, legs = joint.unpack(share)
-    rate = np.array([leg @ [x.efficiency_bps for x in b.legs] for leg, b in zip(legs, problem.split, strict=True)])
     mos = tuple(evaluate(cell.curves, s) for cell, s in zip(problem.cells, own, strict=True))
-    split_mos = evaluate(joint.split_curves, rate) if problem.split else np.zeros(0)
+    split_mos = joint.split_mos(share)
     value = joint.value(mos, split_mos)
     gap = gap_ratio(value, max(bound, value), joint.program.base)
     solved = Status.OPTIMAL if gap <= gap_target_ratio + _ROUNDING else Status.GAP_ABOVE_TARGET
@@ -222,7 +221,7 @@ def solve_coupled(
         own,
         mos,
         legs,
-        rate,
+        joint.rates(share),
         split_mos,
         value,
         max(bound, value),

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 
 from qoe.optimise.allocation import Shed
 from qoe.optimise.coupled import CoupledProblem
-from qoe.optimise.curves import invert
+from qoe.optimise.curves import evaluate, invert
 from qoe.optimise.general import reachable
 from qoe.optimise.problem import MOS_MIN
 from qoe.optimise.program import Program, Rows
 from qoe.optimise.promises import Kept, keep_promises, shed_all
 from qoe.schema import BoolArray, Curves, FloatArray, IntArray
+
+_ROUNDING: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,17 @@ class Joint:
             first += len(block.low)
         n = self.program.weight.size
         return total + float(self.program.weight[n - split_mos.size :] @ split_mos)
+
+    def rates(self, share: FloatArray) -> FloatArray:
+        """Rate of each split bearer, bit/s: the sum over its legs."""
+        legs = zip(self.problem.split, self.leg_of, strict=True)
+        return np.array([share[at] @ [leg.efficiency_bps for leg in b.legs] for b, at in legs])
+
+    def split_mos(self, share: FloatArray) -> FloatArray:
+        """MOS of each split bearer at its rate; a step counts as reached to rounding."""
+        if not self.problem.split:
+            return np.zeros(0)
+        return evaluate(self.split_curves, self.rates(share) * (1.0 + _ROUNDING))
 
     def link_loads(self, share: FloatArray) -> FloatArray:
         """What each link carries, bit/s."""

@@ -10,7 +10,16 @@ import numpy as np
 
 from qoe.optimise.allocation import Allocation, Shed
 from qoe.optimise.check import check_curve, check_problem, check_unique, complain
-from qoe.optimise.problem import FLOOR_CAP_RATIO, MOS_MIN, STICKINESS, CellProblem, Group
+from qoe.optimise.coupled import CoupledProblem, Leg, Link, SplitBearer, check_coupled
+from qoe.optimise.problem import (
+    ARP_LEVEL,
+    FLOOR_CAP_RATIO,
+    MOS_MIN,
+    STICKINESS,
+    TIER_TOLERANCE_RATIO,
+    CellProblem,
+    Group,
+)
 from qoe.schema import Curves, FloatArray
 
 
@@ -31,6 +40,8 @@ class _Bearer(msgspec.Struct, forbid_unknown_fields=True, rename={"app_class": "
     min_share_ratio: float = 0.0
     max_share_ratio: float | None = None
     floor_mos: float | None = None
+    gbr_bps: float | None = None
+    arp_level: int = ARP_LEVEL
     share_observed_ratio: float | None = None
     share_running_ratio: float | None = None
 
@@ -51,8 +62,41 @@ class _Cell(msgspec.Struct, forbid_unknown_fields=True):
     groups: list[_Group] = []
 
 
+class _Link(msgspec.Struct, forbid_unknown_fields=True):
+    name: str
+    capacity_bps: float
+    cells: list[str]
+    direction: str = "down"
+
+
+class _Leg(msgspec.Struct, forbid_unknown_fields=True):
+    cell: str
+    efficiency_bps: float
+    max_share_ratio: float | None = None
+
+
+class _SplitCurve(msgspec.Struct, forbid_unknown_fields=True):
+    rate_bps: list[float]
+    mos: list[float]
+    kind: str = "linear"
+
+
+class _SplitBearer(msgspec.Struct, forbid_unknown_fields=True, rename={"app_class": "class"}):
+    subscriber: str
+    app_class: str
+    legs: list[_Leg]
+    curve: _SplitCurve
+    weight: float = 1.0
+    floor_mos: float | None = None
+    direction: str = "down"
+
+
 class _Document(msgspec.Struct, forbid_unknown_fields=True):
     cells: list[_Cell]
+    links: list[_Link] = []
+    split: list[_SplitBearer] = []
+    form: str = "sum"
+    tier_tolerance_ratio: float = TIER_TOLERANCE_RATIO
     alpha: float = 0.0
     stickiness: float = STICKINESS
     floor_cap_ratio: float = FLOOR_CAP_RATIO
@@ -62,8 +106,8 @@ class _Document(msgspec.Struct, forbid_unknown_fields=True):
 def read_problem(text: bytes | str) -> list[CellProblem]:
     """Read the cells of a ``PROBLEM.json``.
 
-    The document is an object with ``cells``, and optionally ``alpha``, ``stickiness``, ``floor_cap_ratio``
-    and ``tiers`` (names, best first) for all of them. Their keys are those of :class:`CellProblem` and
+    The document is an object with ``cells``, and optionally ``form``, ``tier_tolerance_ratio``, ``alpha``,
+    ``stickiness``, ``floor_cap_ratio`` and ``tiers`` (names, best first) for all of them. Their keys are those of :class:`CellProblem` and
     :class:`Group`, with ``bearers`` as a list of objects and ``class`` for the application class. A bearer's
     ``curve`` has ``mos``, ``share_ratio`` or ``rate_bps`` (then divided by the bearer's ``efficiency_bps``),
     and ``kind``, ``"linear"`` or ``"step"``. A curve that does not begin at 0 gets MOS 1 there.
@@ -82,17 +126,64 @@ def read_problem(text: bytes | str) -> list[CellProblem]:
     ------
     ProblemError
         It is not JSON, or a value is missing, unknown, of the wrong type or out of range; the message
-        begins with its path, such as ``$.cells[0].bearers[3].curve.mos[2]``.
+        begins with its path, such as ``$.cells[0].bearers[3].curve.mos[2]``. Or it has links or split
+        bearers, and is one for `read_coupled`.
     """
+    document = _decode(text)
+    for key, things in (("links", document.links), ("split", document.split)):
+        if things:
+            raise complain(f"$.{key}", "cells that hang together are read by 'read_coupled'")
+    return _cells(document)
+
+
+def read_coupled(text: bytes | str) -> CoupledProblem:
+    """Read a ``PROBLEM.json`` in which cells hang together.
+
+    Beside what `read_problem` takes, the document has ``links`` (keys as of :class:`Link`) and ``split``: bearers
+    as of :class:`SplitBearer`, each with ``legs`` and a ``curve`` of ``rate_bps`` and ``mos``.
+
+    Parameters
+    ----------
+    text : bytes or str
+        The document, UTF-8.
+
+    Returns
+    -------
+    CoupledProblem
+        Checked.
+
+    Raises
+    ------
+    ProblemError
+        As `read_problem` does.
+    """
+    document = _decode(text)
+    links = [Link(link.name, link.capacity_bps, tuple(link.cells), link.direction) for link in document.links]
+    split = [_split(bearer, f"$.split[{i}]") for i, bearer in enumerate(document.split)]
+    problem = CoupledProblem(tuple(_cells(document)), tuple(links), tuple(split))
+    check_coupled(problem)
+    return problem
+
+
+def is_coupled(text: bytes | str) -> bool:
+    """Tell whether a ``PROBLEM.json`` is one for `read_coupled`; raises ProblemError as that does."""
+    document = _decode(text)
+    return bool(document.links or document.split)
+
+
+def _decode(text: bytes | str) -> _Document:
     if not text.strip():
         raise complain("$", "the problem is empty; 'qoe optimise --help' shows one")
     try:
-        document = msgspec.json.decode(text, type=_Document)
+        return msgspec.json.decode(text, type=_Document)
     except (msgspec.ValidationError, msgspec.DecodeError, UnicodeError) as error:
         message, _, path = str(error).partition(" - at `")
         if "malformed" in message:
             message += "; NaN and Infinity are no JSON numbers, write null for what is not known"
         raise complain(path.removesuffix("`") or "$", message) from error
+
+
+def _cells(document: _Document) -> list[CellProblem]:
     problems = [_problem(document, i) for i in range(len(document.cells))]
     check_unique(problems)
     return problems
@@ -129,6 +220,8 @@ def _problem(document: _Document, i: int) -> CellProblem:
         min_share_ratio=[b.min_share_ratio for b in bearers],
         max_share_ratio=most,
         floor_mos=[_or_nan(b.floor_mos) for b in bearers],
+        gbr_bps=[_or_nan(b.gbr_bps) for b in bearers],
+        arp_level=[b.arp_level for b in bearers],
         share_observed_ratio=[_or_nan(b.share_observed_ratio) for b in bearers],
         share_running_ratio=[_or_nan(b.share_running_ratio) for b in bearers],
         tier=[b.tier for b in bearers],
@@ -143,12 +236,38 @@ def _problem(document: _Document, i: int) -> CellProblem:
             for g in cell.groups
         ],
         budget_ratio=cell.budget_ratio,
+        form=document.form,
+        tier_tolerance_ratio=document.tier_tolerance_ratio,
         alpha=document.alpha,
         stickiness=document.stickiness,
         floor_cap_ratio=document.floor_cap_ratio,
     )
     check_problem(problem, path)
     return problem
+
+
+def _split(bearer: _SplitBearer, path: str) -> SplitBearer:
+    if bearer.curve.kind not in ("linear", "step"):
+        raise complain(f"{path}.curve.kind", f"{bearer.curve.kind!r} is neither 'linear' nor 'step'")
+    rate_bps = np.array(bearer.curve.rate_bps, dtype=np.float64)
+    mos = np.array(bearer.curve.mos, dtype=np.float64)
+    check_curve(rate_bps, mos, f"{path}.curve", "rate_bps")
+    if rate_bps[0] > 0.0:
+        rate_bps, mos = np.concatenate(([0.0], rate_bps)), np.concatenate(([MOS_MIN], mos))
+    return SplitBearer(
+        bearer.subscriber,
+        bearer.app_class,
+        tuple(
+            Leg(leg.cell, leg.efficiency_bps, math.inf if leg.max_share_ratio is None else leg.max_share_ratio)
+            for leg in bearer.legs
+        ),
+        rate_bps,
+        mos,
+        bearer.curve.kind == "step",
+        bearer.weight,
+        _or_nan(bearer.floor_mos),
+        bearer.direction,
+    )
 
 
 def _curve(curve: _Curve, efficiency_bps: float, path: str) -> tuple[FloatArray, FloatArray]:
@@ -214,6 +333,7 @@ def allocation_to_dict(allocation: Allocation) -> dict[str, Any]:
         },
         "below_mos_2": [who[i] for i in a.below_mos_2],
         "shed": [_shed(shed, who) for shed in a.shed],
+        "stages": [{"name": s.name, "value": s.value, "bound": s.bound} for s in a.stages],
         "allocations": _rows(
             who,
             {
