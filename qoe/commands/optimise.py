@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from qoe.commands import common
 from qoe.errors import ProblemError
@@ -42,19 +42,30 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; gives the exit code."""
-    from qoe.optimise import allocation_to_dict, read_problem, solve
-    from qoe.report import tables
-    from qoe.report.result import to_json
+    from qoe.optimise import allocation_to_dict, coupled_to_dict, is_coupled, read_coupled, read_problem
+    from qoe.optimise import solve, solve_coupled
 
     name = "standard input" if args.problem == "-" else args.problem
     try:
-        answers = [allocation_to_dict(a) for a in solve(read_problem(_read(args.problem)))]
+        text = _read(args.problem)
+        if is_coupled(text):
+            problem = read_coupled(text)
+            return _write(args, coupled_to_dict(problem, solve_coupled(problem)))
+        answers = [allocation_to_dict(a) for a in solve(read_problem(text))]
     except ProblemError as error:
         raise ProblemError(f"{name}: {error}") from None
+    return _write(args, {"cells": answers})
+
+
+def _write(args: argparse.Namespace, answer: dict[str, Any]) -> int:
+    """Write the answer as a table or as JSON."""
+    from qoe.report import tables
+    from qoe.report.result import to_json
+
     if args.table:
-        common.write_text(tables.allocations(answers, tables.bold_for(sys.stdout)))
+        common.write_text(tables.allocations(answer["cells"], tables.bold_for(sys.stdout)))
     else:
-        common.stdout_bytes().write(to_json({"cells": answers}))
+        common.stdout_bytes().write(to_json(answer))
     return 0
 
 

@@ -14,6 +14,7 @@ from qoe.optimise.coupled import (
     SplitBearer,
     solve_coupled,
 )
+from qoe.optimise.coupled_json import coupled_to_dict, is_coupled, read_coupled
 from qoe.optimise.fast import FastSolver
 from qoe.optimise.jsonio import allocation_to_dict, read_problem
 from qoe.optimise.problem import CellProblem, Group
@@ -37,6 +38,9 @@ __all__ = [
     "Stage",
     "Status",
     "allocation_to_dict",
+    "coupled_to_dict",
+    "is_coupled",
+    "read_coupled",
     "read_problem",
     "solve",
     "solve_coupled",

@@ -10,7 +10,6 @@ import numpy as np
 
 from qoe.optimise.allocation import Allocation, Shed
 from qoe.optimise.check import check_curve, check_problem, check_unique, complain
-from qoe.optimise.coupled import CoupledProblem, Leg, Link, SplitBearer, check_coupled
 from qoe.optimise.problem import (
     ARP_LEVEL,
     FLOOR_CAP_RATIO,
@@ -62,39 +61,49 @@ class _Cell(msgspec.Struct, forbid_unknown_fields=True):
     groups: list[_Group] = []
 
 
-class _Link(msgspec.Struct, forbid_unknown_fields=True):
+class LinkEntry(msgspec.Struct, forbid_unknown_fields=True):
+    """A link, as it is written."""
+
     name: str
     capacity_bps: float
     cells: list[str]
     direction: str = "down"
 
 
-class _Leg(msgspec.Struct, forbid_unknown_fields=True):
+class LegEntry(msgspec.Struct, forbid_unknown_fields=True):
+    """A leg of a split bearer, as it is written."""
+
     cell: str
     efficiency_bps: float
     max_share_ratio: float | None = None
 
 
-class _SplitCurve(msgspec.Struct, forbid_unknown_fields=True):
+class RateCurveEntry(msgspec.Struct, forbid_unknown_fields=True):
+    """MOS over rate, as it is written."""
+
     rate_bps: list[float]
     mos: list[float]
     kind: str = "linear"
 
 
-class _SplitBearer(msgspec.Struct, forbid_unknown_fields=True, rename={"app_class": "class"}):
+class SplitEntry(msgspec.Struct, forbid_unknown_fields=True, rename={"app_class": "class"}):
+    """A split bearer, as it is written."""
+
     subscriber: str
     app_class: str
-    legs: list[_Leg]
-    curve: _SplitCurve
+    legs: list[LegEntry]
+    curve: RateCurveEntry
     weight: float = 1.0
     floor_mos: float | None = None
     direction: str = "down"
 
 
-class _Document(msgspec.Struct, forbid_unknown_fields=True):
+class Document(msgspec.Struct, forbid_unknown_fields=True):
+    """All of a ``PROBLEM.json``."""
+
     cells: list[_Cell]
-    links: list[_Link] = []
-    split: list[_SplitBearer] = []
+    links: list[LinkEntry] = []
+    split: list[SplitEntry] = []
     form: str = "sum"
     tier_tolerance_ratio: float = TIER_TOLERANCE_RATIO
     alpha: float = 0.0
@@ -129,53 +138,25 @@ def read_problem(text: bytes | str) -> list[CellProblem]:
         begins with its path, such as ``$.cells[0].bearers[3].curve.mos[2]``. Or it has links or split
         bearers, and is one for `read_coupled`.
     """
-    document = _decode(text)
+    document = decode(text)
     for key, things in (("links", document.links), ("split", document.split)):
         if things:
             raise complain(f"$.{key}", "cells that hang together are read by 'read_coupled'")
-    return _cells(document)
+    return make_cells(document)
 
 
-def read_coupled(text: bytes | str) -> CoupledProblem:
-    """Read a ``PROBLEM.json`` in which cells hang together.
-
-    Beside what `read_problem` takes, the document has ``links`` (keys as of :class:`Link`) and ``split``: bearers
-    as of :class:`SplitBearer`, each with ``legs`` and a ``curve`` of ``rate_bps`` and ``mos``.
-
-    Parameters
-    ----------
-    text : bytes or str
-        The document, UTF-8.
-
-    Returns
-    -------
-    CoupledProblem
-        Checked.
+def decode(text: bytes | str) -> Document:
+    """Read a document as it is written: its keys and types are right, its values not yet looked at.
 
     Raises
     ------
     ProblemError
-        As `read_problem` does.
+        It is not JSON, or something is missing, unknown or of the wrong type.
     """
-    document = _decode(text)
-    links = [Link(link.name, link.capacity_bps, tuple(link.cells), link.direction) for link in document.links]
-    split = [_split(bearer, f"$.split[{i}]") for i, bearer in enumerate(document.split)]
-    problem = CoupledProblem(tuple(_cells(document)), tuple(links), tuple(split))
-    check_coupled(problem)
-    return problem
-
-
-def is_coupled(text: bytes | str) -> bool:
-    """Tell whether a ``PROBLEM.json`` is one for `read_coupled`; raises ProblemError as that does."""
-    document = _decode(text)
-    return bool(document.links or document.split)
-
-
-def _decode(text: bytes | str) -> _Document:
     if not text.strip():
         raise complain("$", "the problem is empty; 'qoe optimise --help' shows one")
     try:
-        return msgspec.json.decode(text, type=_Document)
+        return msgspec.json.decode(text, type=Document)
     except (msgspec.ValidationError, msgspec.DecodeError, UnicodeError) as error:
         message, _, path = str(error).partition(" - at `")
         if "malformed" in message:
@@ -183,13 +164,14 @@ def _decode(text: bytes | str) -> _Document:
         raise complain(path.removesuffix("`") or "$", message) from error
 
 
-def _cells(document: _Document) -> list[CellProblem]:
+def make_cells(document: Document) -> list[CellProblem]:
+    """Make checked problems of a document's cells; raises ProblemError as `read_problem` does."""
     problems = [_problem(document, i) for i in range(len(document.cells))]
     check_unique(problems)
     return problems
 
 
-def _problem(document: _Document, i: int) -> CellProblem:
+def _problem(document: Document, i: int) -> CellProblem:
     path, cell = f"$.cells[{i}]", document.cells[i]
     bearers = cell.bearers
     efficiency = [cell.capacity_bps if b.efficiency_bps is None else b.efficiency_bps for b in bearers]
@@ -219,11 +201,11 @@ def _problem(document: _Document, i: int) -> CellProblem:
         weight=[b.weight for b in bearers],
         min_share_ratio=[b.min_share_ratio for b in bearers],
         max_share_ratio=most,
-        floor_mos=[_or_nan(b.floor_mos) for b in bearers],
-        gbr_bps=[_or_nan(b.gbr_bps) for b in bearers],
+        floor_mos=[or_nan(b.floor_mos) for b in bearers],
+        gbr_bps=[or_nan(b.gbr_bps) for b in bearers],
         arp_level=[b.arp_level for b in bearers],
-        share_observed_ratio=[_or_nan(b.share_observed_ratio) for b in bearers],
-        share_running_ratio=[_or_nan(b.share_running_ratio) for b in bearers],
+        share_observed_ratio=[or_nan(b.share_observed_ratio) for b in bearers],
+        share_running_ratio=[or_nan(b.share_running_ratio) for b in bearers],
         tier=[b.tier for b in bearers],
         tiers=document.tiers,
         groups=[
@@ -246,30 +228,6 @@ def _problem(document: _Document, i: int) -> CellProblem:
     return problem
 
 
-def _split(bearer: _SplitBearer, path: str) -> SplitBearer:
-    if bearer.curve.kind not in ("linear", "step"):
-        raise complain(f"{path}.curve.kind", f"{bearer.curve.kind!r} is neither 'linear' nor 'step'")
-    rate_bps = np.array(bearer.curve.rate_bps, dtype=np.float64)
-    mos = np.array(bearer.curve.mos, dtype=np.float64)
-    check_curve(rate_bps, mos, f"{path}.curve", "rate_bps")
-    if rate_bps[0] > 0.0:
-        rate_bps, mos = np.concatenate(([0.0], rate_bps)), np.concatenate(([MOS_MIN], mos))
-    return SplitBearer(
-        bearer.subscriber,
-        bearer.app_class,
-        tuple(
-            Leg(leg.cell, leg.efficiency_bps, math.inf if leg.max_share_ratio is None else leg.max_share_ratio)
-            for leg in bearer.legs
-        ),
-        rate_bps,
-        mos,
-        bearer.curve.kind == "step",
-        bearer.weight,
-        _or_nan(bearer.floor_mos),
-        bearer.direction,
-    )
-
-
 def _curve(curve: _Curve, efficiency_bps: float, path: str) -> tuple[FloatArray, FloatArray]:
     """Check a curve as it was written; return shares, from 0 on, and MOS."""
     if curve.kind not in ("linear", "step"):
@@ -289,7 +247,8 @@ def _curve(curve: _Curve, efficiency_bps: float, path: str) -> tuple[FloatArray,
     return x, mos
 
 
-def _or_nan(value: float | None) -> float:
+def or_nan(value: float | None) -> float:
+    """Give NaN for what was not given."""
     return math.nan if value is None else value
 
 
@@ -318,9 +277,9 @@ def allocation_to_dict(allocation: Allocation) -> dict[str, Any]:
         "objective": a.objective,
         "bound": a.bound,
         "gap_ratio": a.gap_ratio,
-        "mos_before": _or_none(a.mean_mos_before),
-        "mos_after": _or_none(a.mean_mos_after),
-        "mos_bound": _or_none(a.mos_bound),
+        "mos_before": or_none(a.mean_mos_before),
+        "mos_after": or_none(a.mean_mos_after),
+        "mos_bound": or_none(a.mos_bound),
         "shadow_price_capacity": a.capacity_gain,
         "shadow_price_floors": [
             {**who[i], "price": price}
@@ -328,7 +287,7 @@ def allocation_to_dict(allocation: Allocation) -> dict[str, Any]:
             if not math.isnan(price)
         ],
         "counterfactual_pf": {
-            "mos": _or_none(a.pf.mean_mos),
+            "mos": or_none(a.pf.mean_mos),
             "allocations": _rows(who, {"share_ratio": a.pf.share_ratio, "mos": a.pf.mos}),
         },
         "below_mos_2": [who[i] for i in a.below_mos_2],
@@ -349,7 +308,7 @@ def allocation_to_dict(allocation: Allocation) -> dict[str, Any]:
 
 
 def _rows(who: list[dict[str, str]], columns: dict[str, FloatArray]) -> list[dict[str, Any]]:
-    lists = {key: [_or_none(value) for value in values.tolist()] for key, values in columns.items()}
+    lists = {key: [or_none(value) for value in values.tolist()] for key, values in columns.items()}
     return [{**name, **{key: values[i] for key, values in lists.items()}} for i, name in enumerate(who)]
 
 
@@ -359,10 +318,11 @@ def _shed(shed: Shed, who: list[dict[str, str]]) -> dict[str, Any]:
         "kind": shed.kind,
         **name,
         "reason": shed.reason,
-        "needed_share_ratio": _or_none(shed.needed_share_ratio),
+        "needed_share_ratio": or_none(shed.needed_share_ratio),
         "granted_share_ratio": shed.granted_share_ratio,
     }
 
 
-def _or_none(value: float) -> float | None:
+def or_none(value: float) -> float | None:
+    """Give None for what JSON has no number for."""
     return value if math.isfinite(value) else None
