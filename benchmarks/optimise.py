@@ -1,16 +1,18 @@
 """How fast cells are shared, and how near the best: the fast path, beside SciPy's solvers.
 
 Cells are drawn by `qoe.tools.cells`: curves of 64 points of all four kinds, floors, tiers. ``fast`` is the
-compiled solver on packed arrays. `mode` is ``cold``: no hull kept, no price known; or ``warm``: weights are new
-(up to 3 % off) and so are the curves of every hundredth bearer, hulls and prices are those of the solve before.
-One cell is solved over and over, so its curves lie in the cache; a batch is read from memory.
+compiled solver on packed arrays. `mode` is ``cold``: no hull kept, no price known; or ``warm``: weights are
+new (up to 3 % off) and so are the curves of every hundredth bearer, hulls and prices are those of the solve
+before. One cell is solved over and over, so its curves lie in the cache; a batch is read from memory.
 
-`bound` says what the gaps are: ``dual`` is the relaxation, rounded, no search; ``branch`` is by branch and bound
-until the gap is 0.1 %. `gap_ratio_...` are certified: (bound - value) / (bound - value at MOS 1 for all).
+`bound` says what the gaps are: ``dual`` is the relaxation, rounded, no search; ``branch`` is by branch and
+bound until the gap is 0.1 %. `gap_ratio_...` are certified: (bound - value) / (bound - value at MOS 1 for
+all).
 
-SciPy's solvers run on the same cells. `times_fast` is how many times as long they take as the fast path, cold,
-on the very same cells; `shortfall_gaps_max` is how far the fast path's value lies below theirs at most, in units
-of its own certified gap: 1 or less is what the certificate promises, below 0 means that it is above.
+SciPy's solvers run on the same cells. `times_fast` is how many times as long they take as the fast path,
+cold, on the very same cells; `shortfall_gaps_max` is how far the fast path's value lies below theirs at
+most, in units of its own certified gap: 1 or less is what the certificate promises, below 0 means that it
+is above.
 
 ``solve`` is all of `qoe.optimise.solve`, from checking to explanation; ``forms`` are the forms of the problem
 by it; ``coupled`` are 20 cells behind one link with 20 split bearers.
@@ -131,7 +133,9 @@ def _best_us(solver: FastSolver, mode: str) -> float:
         if mode == "cold":
             solver.reset()
         else:
-            solver.data.bearers["weight"] = weight * rng.uniform(1.0 - STALE_RATIO, 1.0 + STALE_RATIO, weight.size)
+            solver.data.bearers["weight"] = weight * rng.uniform(
+                1.0 - STALE_RATIO, 1.0 + STALE_RATIO, weight.size
+            )
             solver.data.bearers["n_hull"][rng.integers(NEW_CURVES) :: NEW_CURVES] = 0
             solver.warm_start(price)
         best = min(best, _timed_us(solver.solve))
@@ -157,8 +161,12 @@ def _general(programs: Sequence[Program], n_bearers: int, method: str) -> dict[s
     theirs: list[Solution] = []
     us = _timed_us(lambda: theirs.extend(solve_general(program, method) for program in programs))
     gaps = np.array([gap_ratio(s.value, s.bound, p.base) for s, p in zip(theirs, programs, strict=True)])
-    shortfalls = [(b.value - a.value) / max(a.bound - a.value, 1e-12) for a, b in zip(ours, theirs, strict=True)]
-    case = _case(method, "cold", "dual" if method == "slsqp" else "branch", 1, n_bearers, us / len(programs), gaps)
+    shortfalls = [
+        (b.value - a.value) / max(a.bound - a.value, 1e-12) for a, b in zip(ours, theirs, strict=True)
+    ]
+    case = _case(
+        method, "cold", "dual" if method == "slsqp" else "branch", 1, n_bearers, us / len(programs), gaps
+    )
     return {**case, "times_fast": us / fast_us, "shortfall_gaps_max": float(max(shortfalls))}
 
 

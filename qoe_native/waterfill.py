@@ -289,7 +289,7 @@ def _solve_cell(c: Cells, w: Work, cell: int, target: float, max_nodes: int) -> 
 
 
 def _entry(sources: int) -> Callable[[Cells, Work, float, int], None]:
-    """Compile the solver. Numba's cache knows of changes in this file alone: `sources` makes it know of all."""
+    """Compile the solver. Numba's cache looks at this file alone: `sources` makes it look at all."""
 
     @_compiled
     def solve_cells(c: Cells, w: Work, target: float, max_nodes: int) -> None:

@@ -15,8 +15,8 @@ from numba import njit
 from qoe_native.waterfill_data import Cells, Work
 
 OPTIONS: Final[dict[str, object]] = {"nogil": True, "error_model": "numpy", "_nrt": False}
-"""For Numba. Without its runtime nothing can be allocated (it would not compile), and references to arrays are
-not counted, which took ten times as long as reading a hull."""
+"""For Numba. Without its runtime nothing can be allocated (it would not compile), and references to arrays
+are not counted, which took ten times as long as reading a hull."""
 
 _compiled = njit(**OPTIONS)
 

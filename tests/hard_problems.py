@@ -1,4 +1,4 @@
-"""Problems that tie, contradict themselves, are flat, huge, tiny or spoilt; and what every answer must satisfy.
+"""Problems that tie, contradict themselves, are flat, huge, tiny or spoilt; and what answers must satisfy.
 
 ``python tests/hard_problems.py 10000`` draws as many, solves them by every way there is for them and holds
 the answers against one another; it prints what is wrong (each problem by its number) and how many were of
@@ -204,13 +204,14 @@ def compared(problem: CellProblem, a: Allocation, b: Allocation) -> Iterator[str
         return
     for mine, other in zip(a.stages, b.stages, strict=True):
         if other.value > mine.bound + scale:
-            yield f"tier {mine.name}: {b.solver} found {other.value!r}, above {a.solver}'s bound {mine.bound!r}"
+            found = f"tier {mine.name}: {b.solver} found {other.value!r}"
+            yield f"{found}, above {a.solver}'s bound {mine.bound!r}"
         if other.value < mine.value or problem.tier_tolerance_ratio > 0.0:
             return  # from here on they keep different things
 
 
 def brute_force(problem: CellProblem) -> float | None:
-    """Best sum of MOS by trying every step of every bearer; None where curves are linear, or promises bind."""
+    """Best sum of MOS by trying every step of every bearer; None for other forms and curves."""
     plain = problem.form == "sum" and problem.alpha == 0.0 and not problem.groups
     plain &= bool(np.isnan(problem.share_running_ratio).all() and problem.capacity_bps > 0.0)
     if not plain or not problem.curves.step.all():
@@ -239,7 +240,10 @@ def examine(number: int) -> tuple[list[str], CellProblem]:
         wrong += [f"{method}: {fault}" for fault in faults(problem, other)]
         wrong += [*compared(problem, fast, other), *compared(problem, other, fast)]
     best = brute_force(problem) if number % 4 == 0 else None
-    if best is not None and abs(best - fast.objective) > 1e-9 * max(1.0, abs(best)) + fast.bound - fast.objective:
+    if (
+        best is not None
+        and abs(best - fast.objective) > 1e-9 * max(1.0, abs(best)) + fast.bound - fast.objective
+    ):
         wrong.append(f"brute force found {best!r}, not {fast.objective!r}")
     spoilt, path = spoil(number)
     try:

@@ -10,8 +10,17 @@ import numpy as np
 import pytest
 
 from qoe.errors import ProblemError
-from qoe.optimise import CellProblem, CoupledAllocation, CoupledProblem, Leg, Link, SplitBearer, Status
-from qoe.optimise import solve, solve_coupled
+from qoe.optimise import (
+    CellProblem,
+    CoupledAllocation,
+    CoupledProblem,
+    Leg,
+    Link,
+    SplitBearer,
+    Status,
+    solve,
+    solve_coupled,
+)
 from qoe.optimise.general import relax_general
 from qoe.optimise.joint import make_joint
 from qoe.schema import Curves
@@ -22,10 +31,14 @@ LADDER = np.array([0.0, 1e6, 2e6, 4e6, 8e6])
 RUNGS = np.array([1.0, 2.0, 3.2, 4.0, 4.6])
 
 
-def make(seed: int, n_cells: int, n_bearers: int, n_split: int, load: float, **options: Any) -> CoupledProblem:
-    """Draw cells behind one link that carries `load` of a third of their nominal capacity, and split bearers."""
+def make(
+    seed: int, n_cells: int, n_bearers: int, n_split: int, load: float, **options: Any
+) -> CoupledProblem:
+    """Draw cells behind a link that carries `load` of a third of their capacity, and split bearers."""
     rng = np.random.default_rng(seed)
-    cells = [replace(c, direction="down") for c in random_cells(seed, n_cells, n_bearers, n_points=16, **options)]
+    cells = [
+        replace(c, direction="down") for c in random_cells(seed, n_cells, n_bearers, n_points=16, **options)
+    ]
     names = tuple(c.cell for c in cells)
     link = Link("hub", load * sum(c.capacity_bps for c in cells) / 3.0, names)
     split = [
@@ -58,16 +71,17 @@ def broken(problem: CoupledProblem, a: CoupledAllocation) -> Iterator[str]:
             yield f"budget {c}"
         if (share > cell.max_share_ratio + 1e-9).any():
             yield f"max_share {c}"
-        for i in np.flatnonzero(a.mos_after[c] < cell.floor_mos - 1e-9):
-            if (cell.cell, "floor", int(i)) not in shed:
-                yield f"floor {c} {i}"
+        short = np.flatnonzero(a.mos_after[c] < cell.floor_mos - 1e-9)
+        yield from (f"floor {c} {i}" for i in short if (cell.cell, "floor", int(i)) not in shed)
         for group in cell.groups:
             total = share[list(group.members)].sum()
             if not group.min_share_ratio - 1e-9 <= total <= group.max_share_ratio + 1e-9:
                 yield f"group {c} {group.name}"
         for link in problem.links:
             if cell.cell in link.cells:
-                load[link.name] += share @ cell.efficiency_bps + sum(s * leg.efficiency_bps for s, leg in legs)
+                load[link.name] += share @ cell.efficiency_bps + sum(
+                    s * leg.efficiency_bps for s, leg in legs
+                )
     for link in problem.links:
         if load[link.name] > link.capacity_bps * (1.0 + 1e-9):
             yield f"link {link.name}"
@@ -108,13 +122,15 @@ def test_a_wide_link_has_no_price() -> None:
     problem = replace(make(6, 2, 25, 0, 1.0), links=(Link("hub", 1e15, ("cell-0", "cell-1")),))
     a = solve_coupled(problem, method="dual")
     assert a.link_price[0] == pytest.approx(0.0, abs=1e-9)
-    bound = sum(x.bound * cell.weight.mean() for x, cell in zip(solve(problem.cells), problem.cells, strict=True))
+    bound = sum(
+        x.bound * cell.weight.mean() for x, cell in zip(solve(problem.cells), problem.cells, strict=True)
+    )
     mean = np.concatenate([cell.weight for cell in problem.cells]).mean()
     assert a.bound == pytest.approx(bound / mean, rel=1e-3)
 
 
 def test_rates_of_two_legs_add_up() -> None:
-    """A split bearer alone in two cells gets the rates of both; one more cell's worth in one cell does not do."""
+    """A split bearer alone in two cells gets the rates of both, each leg up to its maximum."""
     empty = Curves(np.empty((0, 1)), np.empty((0, 1)), np.empty(0, np.bool_))
     cells = tuple(CellProblem.build(name, "down", 1e6, [], [], empty) for name in ("a", "b"))
     legs = (Leg("a", 1e6), Leg("b", 2e6, 0.5))
@@ -153,7 +169,10 @@ def test_a_split_floor_out_of_reach_is_named() -> None:
         ({"cells": ()}, r"\$\.cells: give one cell"),
         ({"links": (Link("x", -1.0, ("cell-0",)),)}, r"\$\.links\[0\]\.capacity_bps: -1"),
         ({"links": (Link("x", float("nan"), ("cell-0",)),)}, r"\$\.links\[0\]\.capacity_bps: nan"),
-        ({"links": (Link("x", 1.0, ("none",)),)}, r"\$\.links\[0\]\.cells\[0\]: there is no cell 'none' down"),
+        (
+            {"links": (Link("x", 1.0, ("none",)),)},
+            r"\$\.links\[0\]\.cells\[0\]: there is no cell 'none' down",
+        ),
         ({"links": (Link("x", 1.0, ("cell-0", "cell-0")),)}, r"\$\.links\[0\]\.cells\[1\]: .* twice"),
         ({"links": (Link("x", 1.0, ()),)}, r"\$\.links\[0\]\.cells: name one"),
         ({"links": (Link("x", 1.0, ("cell-0",)),) * 2}, r"\$\.links\[1\]\.name: link 'x' occurs twice"),

@@ -25,7 +25,10 @@ PROBLEM: dict[str, Any] = {
         {
             "subscriber": "z",
             "class": "video",
-            "legs": [{"cell": "a", "efficiency_bps": 8e6}, {"cell": "b", "efficiency_bps": 1e7, "max_share_ratio": 0.5}],
+            "legs": [
+                {"cell": "a", "efficiency_bps": 8e6},
+                {"cell": "b", "efficiency_bps": 1e7, "max_share_ratio": 0.5},
+            ],
             "curve": {"rate_bps": [1e6, 3e6], "mos": [2, 4], "kind": "step"},
             "floor_mos": 2,
         }
@@ -44,7 +47,7 @@ def changed(path: list[str | int], value: Any) -> bytes:
 
 
 def test_everything_is_read() -> None:
-    """Links and split bearers with their legs, defaults filled in; a curve that begins late begins at MOS 1."""
+    """Links, split bearers, legs, defaults filled in; a curve that begins late begins at MOS 1."""
     problem = read_coupled(json.dumps(PROBLEM))
     assert [c.cell for c in problem.cells] == ["a", "b"]
     (link,), (bearer,) = problem.links, problem.split

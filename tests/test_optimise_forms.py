@@ -1,4 +1,4 @@
-"""Forms of the problem: max-min, tiers in turn, guaranteed rates, stickiness over time; by hand and by force."""
+"""Forms of the problem: max-min, tiers in turn, guaranteed rates, stickiness; by hand and by force."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ def make_cell(*curves: tuple[list[float], list[float]], step: bool = False, **op
     table = Curves(
         np.array([share for share, _ in curves]), np.array([mos for _, mos in curves]), np.full(n, step)
     )
-    return CellProblem.build("cell", "down", 10e6, [f"s{i}" for i in range(n)], ["video"] * n, table, **options)
+    return CellProblem.build(
+        "cell", "down", 10e6, [f"s{i}" for i in range(n)], ["video"] * n, table, **options
+    )
 
 
 def test_max_min_evens_out_by_hand() -> None:
@@ -69,7 +71,9 @@ def test_max_min_finds_the_best_lowest_step() -> None:
 def test_max_min_keeps_promises_and_groups_first() -> None:
     """A floor and a group's maximum hold; the rest share their level."""
     groups = [Group("plan", (2,), 0.0, 0.1)]
-    (a,) = solve([make_cell(RAMP, RAMP, RAMP, form="max_min", floor_mos=[3.0, np.nan, np.nan], groups=groups)])
+    (a,) = solve(
+        [make_cell(RAMP, RAMP, RAMP, form="max_min", floor_mos=[3.0, np.nan, np.nan], groups=groups)]
+    )
     np.testing.assert_allclose(a.share_ratio, [0.5, 0.4, 0.1], atol=1e-9)
 
 
@@ -111,9 +115,9 @@ def test_a_tier_loses_no_more_than_the_tolerance() -> None:
 
 @pytest.mark.parametrize("tolerance", [0.0, 0.02, 0.2])
 def test_tiers_by_prices_and_by_milp(tolerance: float) -> None:
-    """Milp with the kept values as rows: no tier's value is above the other's bound, and the gaps are small."""
-    for cell in random_cells(33, 4, 10, n_points=12, floors=True):
-        cell = replace(cell, form="lexicographic", tier_tolerance_ratio=tolerance)
+    """Milp with the kept values as rows: no tier's value is above the other's bound, gaps are small."""
+    for plain in random_cells(33, 4, 10, n_points=12, floors=True):
+        cell = replace(plain, form="lexicographic", tier_tolerance_ratio=tolerance)
         fast, exact = solve([cell])[0], solve([cell], method="milp")[0]
         assert exact.stages[0].value <= fast.stages[0].bound + 1e-5
         assert fast.stages[0].value <= exact.stages[0].bound + 1e-5
@@ -146,7 +150,7 @@ def test_guaranteed_rates_are_admitted_whole_or_not_at_all() -> None:
 
 
 def test_of_equal_priority_the_more_valuable_are_admitted() -> None:
-    """Weight and MOS for a unit of share decide within a level; one that runs already is ahead by stickiness."""
+    """Weight and MOS for a unit of share decide within a level; who runs already is ahead by stickiness."""
     cell = make_cell(RAMP, RAMP, gbr_bps=6e6, weight=[1.0, 1.1], floor_cap_ratio=1.0)
     assert [s.index for s in solve([cell])[0].shed] == [0]
     running = replace(cell, share_running_ratio=np.array([0.6, 0.0]))
@@ -154,7 +158,7 @@ def test_of_equal_priority_the_more_valuable_are_admitted() -> None:
 
 
 def test_a_guaranteed_rate_may_not_take_most_of_the_cell() -> None:
-    """Above the cap on airtime, or with no efficiency at all, it is refused with the reason, its floor too."""
+    """Above the cap on airtime, or without efficiency, it is refused with the reason, its floor too."""
     (a,) = solve([make_cell(RAMP, RAMP, gbr_bps=[6e6, np.nan], floor_mos=[2.0, np.nan])])
     assert [(s.kind, s.reason) for s in a.shed] == [("gbr", "airtime_cap"), ("floor", "not_admitted")]
     np.testing.assert_allclose(a.share_ratio, [0.0, 1.0])
@@ -165,12 +169,14 @@ def test_a_guaranteed_rate_may_not_take_most_of_the_cell() -> None:
 def test_a_refusal_may_cost_a_group_its_minimum() -> None:
     """A slice whose only member is refused cannot have its minimum, which is named."""
     groups = [Group("slice", (0,), 0.3, 1.0)]
-    (a,) = solve([make_cell(RAMP, RAMP, gbr_bps=[9e6, 4e6], floor_cap_ratio=1.0, arp_level=[2, 1], groups=groups)])
+    (a,) = solve(
+        [make_cell(RAMP, RAMP, gbr_bps=[9e6, 4e6], floor_cap_ratio=1.0, arp_level=[2, 1], groups=groups)]
+    )
     assert {(s.kind, s.index) for s in a.shed} == {("gbr", 0), ("group_min", 0)}
 
 
 def test_stickiness_cuts_flips_when_weights_tremble() -> None:
-    """Weights that tremble by 5 % a cycle: fewer bearers gain or lose half a MOS from one cycle to the next."""
+    """Weights that tremble by 5 % a cycle: fewer bearers gain or lose half a MOS from cycle to cycle."""
     rng = np.random.default_rng(37)
     (cell,) = random_cells(37, 1, 30, kinds=["staircase", "cliff"], load=(2.0, 2.0))
     flips = {}

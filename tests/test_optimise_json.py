@@ -159,7 +159,11 @@ GROUP = ["cells", 0, "groups", 0]
         (["stickiness"], 0.5, "$.cells[0].stickiness: 0.5"),
         (["floor_cap_ratio"], 1.5, "$.cells[0].floor_cap_ratio: 1.5"),
         (["form"], "fairest", "$.cells[0].form: 'fairest' is not one of sum, max_min, lexicographic"),
-        (["tier_tolerance_ratio"], 1, "$.cells[0].tier_tolerance_ratio: 1: a finite number, 0 to less than 1"),
+        (
+            ["tier_tolerance_ratio"],
+            1,
+            "$.cells[0].tier_tolerance_ratio: 1: a finite number, 0 to less than 1",
+        ),
         ([*BEARER, "gbr_bps"], 0, "$.cells[0].bearers[0].gbr_bps: 0: null, or a finite number, above 0"),
         ([*BEARER, "arp_level"], 16, "$.cells[0].bearers[0].arp_level: 16: a whole number, 1 to 15"),
         ([*BEARER, "arp_level"], 1.5, "$.cells[0].bearers[0].arp_level: Expected `int`, got `float`"),

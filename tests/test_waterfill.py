@@ -271,9 +271,11 @@ def test_kept_hulls_are_those_that_would_be_built() -> None:
 def test_replacing_a_program() -> None:
     """Another program of the same shape takes a cell's place, groups and all; one of another is refused."""
     ours = make_programs(16, 3, 9, groups=True)
-    other = replace(ours[1], weight=ours[1].weight[::-1].copy(), groups=tuple(
-        replace(g, max_share_ratio=g.max_share_ratio + 0.05) for g in ours[1].groups
-    ))
+    other = replace(
+        ours[1],
+        weight=ours[1].weight[::-1].copy(),
+        groups=tuple(replace(g, max_share_ratio=g.max_share_ratio + 0.05) for g in ours[1].groups),
+    )
     solver = solved(ours)
     solver.replace(1, other)
     solver.warm_start(0.0)

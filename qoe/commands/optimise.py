@@ -42,8 +42,15 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; gives the exit code."""
-    from qoe.optimise import allocation_to_dict, coupled_to_dict, is_coupled, read_coupled, read_problem
-    from qoe.optimise import solve, solve_coupled
+    from qoe.optimise import (
+        allocation_to_dict,
+        coupled_to_dict,
+        is_coupled,
+        read_coupled,
+        read_problem,
+        solve,
+        solve_coupled,
+    )
 
     name = "standard input" if args.problem == "-" else args.problem
     try:

@@ -22,8 +22,8 @@ def is_coupled(text: bytes | str) -> bool:
 def read_coupled(text: bytes | str) -> CoupledProblem:
     """Read a ``PROBLEM.json`` in which cells hang together.
 
-    Beside what `read_problem` takes, the document has ``links`` (keys as of :class:`Link`) and ``split``: bearers
-    as of :class:`SplitBearer`, each with ``legs`` and a ``curve`` of ``rate_bps`` and ``mos``.
+    Beside what `read_problem` takes, the document has ``links`` (keys as of :class:`Link`) and ``split``:
+    bearers as of :class:`SplitBearer`, each with ``legs`` and a ``curve`` of ``rate_bps`` and ``mos``.
 
     Parameters
     ----------
@@ -120,7 +120,9 @@ def _split(bearer: SplitEntry, path: str) -> SplitBearer:
         bearer.subscriber,
         bearer.app_class,
         tuple(
-            Leg(leg.cell, leg.efficiency_bps, math.inf if leg.max_share_ratio is None else leg.max_share_ratio)
+            Leg(
+                leg.cell, leg.efficiency_bps, math.inf if leg.max_share_ratio is None else leg.max_share_ratio
+            )
             for leg in bearer.legs
         ),
         rate_bps,
@@ -158,7 +160,13 @@ def _cell(problem: CoupledProblem, a: CoupledAllocation, c: int) -> dict[str, An
 
 def _legs(problem: CoupledProblem, a: CoupledAllocation, cell: CellProblem) -> list[dict[str, Any]]:
     return [
-        _row(b.subscriber, b.app_class, float(a.leg_share_ratio[u][k]), leg.efficiency_bps, float(a.split_mos[u]))
+        _row(
+            b.subscriber,
+            b.app_class,
+            float(a.leg_share_ratio[u][k]),
+            leg.efficiency_bps,
+            float(a.split_mos[u]),
+        )
         for u, b in enumerate(problem.split)
         for k, leg in enumerate(b.legs)
         if (leg.cell, b.direction) == (cell.cell, cell.direction)

@@ -1,7 +1,8 @@
 """The general path: SciPy's solvers on the same program, for groups that overlap and as oracles.
 
-``linprog`` is exact where all curves are concave, ``milp`` everywhere (:mod:`qoe.optimise.model`). ``slsqp`` and
-``trust-constr`` climb from one point: they find a local optimum, and the bound is that of the relaxation.
+``linprog`` is exact where all curves are concave, ``milp`` everywhere (:mod:`qoe.optimise.model`).
+``slsqp`` and ``trust-constr`` climb from one point: they find a local optimum, and the bound is that of the
+relaxation.
 """
 
 from __future__ import annotations

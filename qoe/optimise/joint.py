@@ -1,4 +1,4 @@
-"""Coupled cells laid out as one program: own bearers and legs cell by cell, then each split bearer as a whole.
+"""Coupled cells laid out as one program: own bearers and legs cell by cell, then split bearers as wholes.
 
 A split bearer stands at the end with a "share" of its own, its rate over the last rate of its curve; a row
 holds that to what its legs carry. The same rows serve the decomposition and, dense, ``milp``.
@@ -115,7 +115,8 @@ def make_joint(problem: CoupledProblem) -> Joint:
         for i, leg in enumerate(legs[c])
     }
     leg_of = tuple(
-        np.array([place[u, k] for k in range(len(b.legs))], dtype=np.int64) for u, b in enumerate(problem.split)
+        np.array([place[u, k] for k in range(len(b.legs))], dtype=np.int64)
+        for u, b in enumerate(problem.split)
     )
     is_leg = np.zeros(first[-1], np.bool_)
     for positions in leg_of:
@@ -138,9 +139,7 @@ def make_joint(problem: CoupledProblem) -> Joint:
         )
         for block, i, j in zip(blocks, first[:-1], first[1:], strict=True)
     ]
-    return Joint(
-        problem, program, tuple(admitted), coupling, is_leg, leg_of, split_curves, tuple([*shed, *more])
-    )
+    return Joint(problem, program, tuple(admitted), coupling, is_leg, leg_of, split_curves, (*shed, *more))
 
 
 def _scale(capacity_bps: float) -> float:
@@ -253,7 +252,7 @@ def _one_program(problem: CoupledProblem, blocks: list[Program], first: IntArray
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A promise that is asked for: in which order, at which position of the layout (or group), and its name."""
+    """A promise that is asked for: its place in the order, its position (or group), its cell, its name."""
 
     order: tuple[int, int, float]
     position: int
@@ -318,10 +317,11 @@ def _cell_promises(
                 asked.append(_Asked((order, rank[i], float(shares[i])), int(first[c] + i), cell.cell, named))
     for g, group in enumerate(program.groups):
         if group.min_share_ratio > 0.0:
-            c, _, name = group.name.partition("/")
-            index = [other.name for other in problem.cells[int(c)].groups].index(name)
+            at, _, name = group.name.partition("/")
+            cell = problem.cells[int(at)]
+            index = [other.name for other in cell.groups].index(name)
             named = Shed("group_min", index, name, "link", group.min_share_ratio, 0.0)
-            asked.append(_Asked((1, 0, group.min_share_ratio), g, problem.cells[int(c)].cell, named))
+            asked.append(_Asked((1, 0, group.min_share_ratio), g, cell.cell, named))
     return asked
 
 

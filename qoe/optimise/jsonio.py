@@ -116,10 +116,11 @@ def read_problem(text: bytes | str) -> list[CellProblem]:
     """Read the cells of a ``PROBLEM.json``.
 
     The document is an object with ``cells``, and optionally ``form``, ``tier_tolerance_ratio``, ``alpha``,
-    ``stickiness``, ``floor_cap_ratio`` and ``tiers`` (names, best first) for all of them. Their keys are those of :class:`CellProblem` and
-    :class:`Group`, with ``bearers`` as a list of objects and ``class`` for the application class. A bearer's
-    ``curve`` has ``mos``, ``share_ratio`` or ``rate_bps`` (then divided by the bearer's ``efficiency_bps``),
-    and ``kind``, ``"linear"`` or ``"step"``. A curve that does not begin at 0 gets MOS 1 there.
+    ``stickiness``, ``floor_cap_ratio`` and ``tiers`` (names, best first) for all of them. Their keys are
+    those of :class:`CellProblem` and :class:`Group`, with ``bearers`` as a list of objects and ``class``
+    for the application class. A bearer's ``curve`` has ``mos``, ``share_ratio`` or ``rate_bps`` (then
+    divided by the bearer's ``efficiency_bps``), and ``kind``, ``"linear"`` or ``"step"``. A curve that does
+    not begin at 0 gets MOS 1 there.
 
     Parameters
     ----------

@@ -1,9 +1,9 @@
 """The program as matrices for HiGHS, each curve written in increments.
 
-A share is its lower bound plus segments, each filled from 0 to 1 (Markowitz and Manne, Econometrica 25, 1957);
-a segment of a step is filled or not, and where a linear curve turns steeper a binary lets the next segments
-be used only when those before are full. Without the binaries that is the upper concave hull, so the linear
-relaxation has the bound that the fast path certifies.
+A share is its lower bound plus segments, each filled from 0 to 1 (Markowitz and Manne, Econometrica 25,
+1957); a segment of a step is filled or not, and where a linear curve turns steeper a binary lets the next
+segments be used only when those before are full. Without the binaries that is the upper concave hull, so
+the linear relaxation has the bound that the fast path certifies.
 """
 
 from __future__ import annotations

@@ -189,7 +189,7 @@ def _heights(problem: CellProblem) -> Curves:
 
 
 def _between(curves: Curves) -> tuple[FloatArray, FloatArray]:
-    """Points to add to the linear curves so that MOS rises in small steps; rows end in repeated last points."""
+    """Points to add to linear curves so that MOS rises in small steps; rows end in repeated last points."""
     rise, width = np.diff(curves.mos, axis=1), np.diff(curves.share, axis=1)
     bent = ~curves.step[:, None] & (width > 0.0)  # a jump has nothing in between
     n_parts = np.where(bent, np.ceil(rise / _MOS_STEP), 1.0).astype(np.int64)

@@ -190,12 +190,12 @@ def _all_shed(
         for i in np.flatnonzero(out)
     ]
     unkept = evaluate(problem.curves, np.zeros(out.size)) < problem.floor_mos
-    for kind, share, lost in (
+    for kind, shares, lost in (
         ("min_share", problem.min_share_ratio, problem.min_share_ratio > 0.0),
         ("floor", need, unkept),
     ):
         shed += [
-            Shed(kind, int(i), problem.subscriber[i], "not_admitted", float(share[i]), 0.0)
+            Shed(kind, int(i), problem.subscriber[i], "not_admitted", float(shares[i]), 0.0)
             for i in np.flatnonzero(out & lost)
         ]
     dropped = {p.index for p in admission.refused if p.kind == "floor"} | set(np.flatnonzero(out).tolist())

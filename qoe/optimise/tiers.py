@@ -5,10 +5,10 @@ With tiers 1 to m - 1 served at values ``c_k``, tier m is given
     max V_m(s)  subject to  V_k(s) >= c_k for k < m  and all bounds,
 
 where ``V_k`` is the weighted sum over tier k and ``c_k`` its value less a tolerance. For any multipliers
-``u_k >= 0``, ``max (V_m + sum u_k V_k) - sum u_k c_k`` is an upper bound on it (Lagrange), and that maximum is a
-cell with other weights: the fast path's. The multipliers are tuned one after the other, so that a stage costs
-some 20 solves, in which all hulls are kept, for each tier above. ``milp`` has the constraints as rows, and is
-exact.
+``u_k >= 0``, ``max (V_m + sum u_k V_k) - sum u_k c_k`` is an upper bound on it (Lagrange), and that maximum
+is a cell with other weights: the fast path's. The multipliers are tuned one after the other, so that a
+stage costs some 20 solves, in which all hulls are kept, for each tier above. ``milp`` has the constraints
+as rows, and is exact.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class _Cell:
     def values(self, share: FloatArray) -> FloatArray:
         """Weighted sum of heights of each tier."""
         heights = self.program.weight * evaluate(self.program.heights, share)
-        return np.bincount(self.rank, heights, self.n)
+        return np.bincount(self.rank, heights, self.n).astype(np.float64)
 
     def serve(self, stage: int, keeps: list[float], share: FloatArray) -> tuple[FloatArray, float]:
         """Maximise the value of a tier while those above keep theirs; `share` does so.
@@ -198,7 +198,7 @@ class _Fast(_Cell):
         return self.better(stage, search.best, filled), search.bound
 
     def tune(self, tier: int, stage: int, keeps: list[float], search: _Search) -> None:
-        """Find the least multiplier at which a tier keeps its value, those of the others being as they are."""
+        """Find the least multiplier at which a tier keeps its value, with those of the others as they are."""
         low, high = 0.0, np.inf
         weights = self.multiplier[:stage].copy()
         scale = weights[tier] = weights[tier] or 1.0
@@ -225,7 +225,7 @@ class _Fast(_Cell):
         return self.solver.shares(0), float(self.solver.data.cells["bound"][0])
 
     def look(self, weights: FloatArray, keeps: list[float], search: _Search) -> tuple[bool, BoolArray]:
-        """Solve with multipliers of the tiers above; tell whether all of them, and which, keep their values."""
+        """Solve with multipliers of the tiers above; tell whether all, and which, keep their value."""
         stage = weights.size
         found, above = self.solve(np.concatenate((weights, [1.0], np.zeros(self.n - stage - 1))))
         search.bound = min(search.bound, above - float(weights @ keeps))
