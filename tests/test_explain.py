@@ -20,6 +20,7 @@ from qoe.optimise import (
     History,
     allocation_to_dict,
     explain,
+    explained_to_dict,
     explanation_to_dict,
     solve,
 )
@@ -285,7 +286,7 @@ def test_the_json_is_the_reports_struct() -> None:
     allocations = solve(cells)
     since = [np.full(20, 1e9) for _ in cells]
     for why, allocation in zip(explain(cells, allocations, since_s=since), allocations, strict=True):
-        told = json.loads(json.dumps(allocation_to_dict(allocation, why), allow_nan=False))["explanation"]
+        told = json.loads(json.dumps(explained_to_dict(allocation, why), allow_nan=False))["explanation"]
         struct = msgspec.convert(told, report.Explanation, strict=True)
         assert msgspec.to_builtins(struct) == told
         assert all(row.since_s == 1e9 for row in struct.badly_off)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_report import Page
 
-from qoe.optimise import allocation_to_dict, explain, solve
+from qoe.optimise import allocation_to_dict, explain, explained_to_dict, solve
 from qoe.report import answers, html, tables
 from qoe.report.explained import explained
 from qoe.report.trade_off import trade_off
@@ -88,7 +88,7 @@ def test_hostile_names_stay_text() -> None:
     assert "script" not in page.tags
     (cell,) = random_cells(1, 1, 4)
     (allocation,) = solve([cell])
-    answer = allocation_to_dict(allocation, explain([cell], [allocation])[0]) | {"cell": EVIL}
+    answer = explained_to_dict(allocation, explain([cell], [allocation])[0]) | {"cell": EVIL}
     answer["allocations"][0]["subscriber"] = answer["explanation"]["policies"][0]["policy"] = EVIL
     answered = answers.render([answer])
     assert "script" not in Page(answered).tags
@@ -104,7 +104,7 @@ def test_the_answers_are_a_page() -> None:
     source = answers.render(brief)
     assert [len(re.findall("<section", source)), source.count("<svg")] == [2, 0]
     why = explain(cells, allocations)
-    full = answers.render(allocation_to_dict(a, e) for a, e in zip(allocations, why, strict=True))
+    full = answers.render(explained_to_dict(a, e) for a, e in zip(allocations, why, strict=True))
     Page(full)
     assert full.count("<svg") == 2
 

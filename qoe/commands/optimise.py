@@ -5,13 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from qoe.commands import common
 from qoe.errors import ProblemError
-
-if TYPE_CHECKING:
-    from qoe.optimise import Allocation, CellProblem
 
 _EXAMPLES: Final = """\
 examples:
@@ -48,36 +45,46 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; gives the exit code."""
-    from qoe.optimise import allocation_to_dict, read_problem, solve
-    from qoe.report import answers, tables
-    from qoe.report.result import to_json
-
     if args.html:
         common.require_folder(args.html)
         common.refuse_overwriting(args.html, [args.problem])
     name = "standard input" if args.problem == "-" else args.problem
     try:
-        problems = read_problem(_read(args.problem))
-        allocations = solve(problems)
+        answer = _answer(_read(args.problem), explained=bool(args.html) or not args.brief)
     except ProblemError as error:
         raise ProblemError(f"{name}: {error}") from None
-    told = [allocation_to_dict(a) for a in allocations]
-    explained = _explained(problems, allocations) if args.html or not args.brief else told
-    if args.html:
-        common.write_file(args.html, answers.render(explained).encode())
-    shown = told if args.brief else explained
-    if args.table:
-        common.write_text(tables.allocations(shown, tables.bold_for(sys.stdout)))
-    else:
-        common.stdout_bytes().write(to_json({"cells": shown}))
+    _write(args, answer)
     return 0
 
 
-def _explained(problems: list[CellProblem], allocations: list[Allocation]) -> list[dict[str, Any]]:
-    from qoe.optimise import allocation_to_dict, explain
+def _answer(text: bytes, *, explained: bool) -> dict[str, Any]:
+    """Solve the problems of a document; cells that hang together are not explained one by one."""
+    from qoe import optimise
 
-    why = explain(problems, allocations)
-    return [allocation_to_dict(a, e) for a, e in zip(allocations, why, strict=True)]
+    if optimise.is_coupled(text):
+        coupled = optimise.read_coupled(text)
+        return optimise.coupled_to_dict(coupled, optimise.solve_coupled(coupled))
+    problems = optimise.read_problem(text)
+    allocations = optimise.solve(problems)
+    if not explained:
+        return {"cells": [optimise.allocation_to_dict(a) for a in allocations]}
+    why = optimise.explain(problems, allocations)
+    return {"cells": [optimise.explained_to_dict(*pair) for pair in zip(allocations, why, strict=True)]}
+
+
+def _write(args: argparse.Namespace, answer: dict[str, Any]) -> None:
+    """Write the page if one is wanted, then the answer as a table or as JSON."""
+    from qoe.report import answers, tables
+    from qoe.report.result import to_json
+
+    if args.html:
+        common.write_file(args.html, answers.render(answer["cells"]).encode())
+    if args.brief:
+        answer["cells"] = [{k: v for k, v in cell.items() if k != "explanation"} for cell in answer["cells"]]
+    if args.table:
+        common.write_text(tables.allocations(answer["cells"], tables.bold_for(sys.stdout)))
+    else:
+        common.stdout_bytes().write(to_json(answer))
 
 
 def _read(name: str) -> bytes:

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from qoe.optimise.allocation import Allocation
 from qoe.optimise.explain import Explanation
 from qoe.optimise.explain_badly_off import BadlyOff
 from qoe.optimise.explain_prices import PromisePrice
+from qoe.optimise.jsonio import allocation_to_dict, or_none
+
+
+def explained_to_dict(allocation: Allocation, explanation: Explanation) -> dict[str, Any]:
+    """Turn an allocation and its explanation into plain types.
+
+    Parameters
+    ----------
+    allocation : Allocation
+    explanation : Explanation
+        Of `explain`.
+
+    Returns
+    -------
+    dict
+        Of `allocation_to_dict`, and under ``explanation`` that of `explanation_to_dict`.
+    """
+    return {**allocation_to_dict(allocation), "explanation": explanation_to_dict(explanation, allocation)}
 
 
 def explanation_to_dict(explanation: Explanation, allocation: Allocation) -> dict[str, Any]:
@@ -37,15 +54,15 @@ def explanation_to_dict(explanation: Explanation, allocation: Allocation) -> dic
         "policies": [
             {
                 "policy": name,
-                "mean_mos": _or_none(policy.mean_mos),
-                "p5_mos": _or_none(policy.p5_mos),
+                "mean_mos": or_none(policy.mean_mos),
+                "p5_mos": or_none(policy.p5_mos),
                 "n_below_2": policy.n_below(2.0),
                 "n_below_3": policy.n_below(3.0),
             }
             for name, policy in explanation.policies.items()
         ],
         "trade_off": [
-            {"alpha": _or_none(point.alpha), "mean_mos": point.mean_mos, "p5_mos": point.p5_mos}
+            {"alpha": or_none(point.alpha), "mean_mos": point.mean_mos, "p5_mos": point.p5_mos}
             for point in explanation.trade_off
         ],
     }
@@ -67,13 +84,9 @@ def _badly_off(row: BadlyOff, allocation: Allocation) -> dict[str, Any]:
         "class": allocation.app_class[row.index],
         "mos": row.mos,
         "target_mos": row.target_mos,
-        "since_s": _or_none(row.since_s),
+        "since_s": or_none(row.since_s),
         "obstacle": row.obstacle,
-        "needed_share_ratio": _or_none(row.needed_share_ratio),
-        "more_capacity_ratio": _or_none(row.more_capacity_ratio),
-        "others_mos": _or_none(row.others_mos),
+        "needed_share_ratio": or_none(row.needed_share_ratio),
+        "more_capacity_ratio": or_none(row.more_capacity_ratio),
+        "others_mos": or_none(row.others_mos),
     }
-
-
-def _or_none(value: float) -> float | None:
-    return value if math.isfinite(value) else None
