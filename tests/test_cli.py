@@ -519,7 +519,10 @@ def test_optimise_explains(run: Qoe, tmp_path: Path) -> None:
     """Policies and prices come with the answer, unless it is to be brief; a page has the pictures."""
     path, page = tmp_path / "problem.json", tmp_path / "page.html"
     path.write_text(json.dumps(PROBLEM))
-    (cell,) = json.loads(run("optimise", path, "--html", page).out)["cells"]
+    (cell,) = json.loads(run("optimise", path).out)["cells"]
+    (pictured,) = json.loads(run("optimise", path, "--html", page).out)["cells"]
+    assert not cell["explanation"]["trade_off"]
+    assert pictured["explanation"]["trade_off"][0]["alpha"] == 0.0
     assert [p["policy"] for p in cell["explanation"]["policies"]][:2] == ["allocation", "pf"]
     assert cell["explanation"]["policies"][0]["mean_mos"] == cell["mos_after"]
     assert "Trade-off of Cell" in page.read_text()

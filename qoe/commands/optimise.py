@@ -50,14 +50,14 @@ def run(args: argparse.Namespace) -> int:
         common.refuse_overwriting(args.html, [args.problem])
     name = "standard input" if args.problem == "-" else args.problem
     try:
-        answer = _answer(_read(args.problem), explained=bool(args.html) or not args.brief)
+        answer = _answer(_read(args.problem), args)
     except ProblemError as error:
         raise ProblemError(f"{name}: {error}") from None
     _write(args, answer)
     return 0
 
 
-def _answer(text: bytes, *, explained: bool) -> dict[str, Any]:
+def _answer(text: bytes, args: argparse.Namespace) -> dict[str, Any]:
     """Solve the problems of a document; cells that hang together are not explained one by one."""
     from qoe import optimise
 
@@ -66,9 +66,9 @@ def _answer(text: bytes, *, explained: bool) -> dict[str, Any]:
         return optimise.coupled_to_dict(coupled, optimise.solve_coupled(coupled))
     problems = optimise.read_problem(text)
     allocations = optimise.solve(problems)
-    if not explained:
+    if args.brief and not args.html:
         return {"cells": [optimise.allocation_to_dict(a) for a in allocations]}
-    why = optimise.explain(problems, allocations)
+    why = optimise.explain(problems, allocations, trade_off=bool(args.html))
     return {"cells": [optimise.explained_to_dict(*pair) for pair in zip(allocations, why, strict=True)]}
 
 

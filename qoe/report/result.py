@@ -215,7 +215,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
         The worst first.
     policies : list of PolicyResult
     trade_off : list of TradeOffPoint
-        By rising fairness; empty if groups overlap.
+        By rising fairness; empty if groups overlap, or if no picture was asked for.
     """
 
     capacity_price: CapacityPrice
