@@ -36,19 +36,19 @@ import numpy as np
 from numba import njit
 
 from qoe_native.waterfill_data import SLACK_RATIO, Cells, Work
-from qoe_native.waterfill_hull import make_hulls, restore, restrict, stair, worth
+from qoe_native.waterfill_hull import OPTIONS, make_hulls, restore, restrict, stair, worth
 from qoe_native.waterfill_relax import ZERO, relax_cell
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
-_inlined = njit(nogil=True, error_model="numpy")
+_inlined = njit(**OPTIONS)
 
 
 def _compiled(function: _Function) -> _Function:
     """Compile; keep the machine code on disk where a cache can be written."""
     try:
-        return njit(function, cache=True, nogil=True, error_model="numpy")  # type: ignore[no-any-return]
+        return njit(function, cache=True, **OPTIONS)  # type: ignore[no-any-return]
     except RuntimeError:  # "no locator available": neither the package nor the user's cache is writable
-        return njit(function, nogil=True, error_model="numpy")  # type: ignore[no-any-return]
+        return njit(function, **OPTIONS)  # type: ignore[no-any-return]
 
 
 @_inlined
@@ -289,7 +289,7 @@ def _solve_cell(c: Cells, w: Work, cell: int, target: float, max_nodes: int) -> 
 
 
 def _entry(sources: int) -> Callable[[Cells, Work, float, int], None]:
-    """Compile the solver. Numba's cache knows of changes in this file alone: `sources` makes it know of all."""
+    """Compile the solver. Numba's cache looks at this file alone: `sources` makes it look at all."""
 
     @_compiled
     def solve_cells(c: Cells, w: Work, target: float, max_nodes: int) -> None:

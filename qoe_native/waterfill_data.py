@@ -10,6 +10,9 @@ import numpy.typing as npt
 SLACK_RATIO = 1e-12
 """Relative excess over a budget that counts as rounding."""
 
+LEAST_SLACK_RATIO = 16.0 * SLACK_RATIO
+"""The same for lower bounds: sums of sums, which must fit whatever order they were added in."""
+
 MAX_POINTS = 65_000
 """Points that a curve may have: vertices are kept as 16-bit numbers."""
 

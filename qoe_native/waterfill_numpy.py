@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from qoe_native.waterfill_data import SLACK_RATIO, Cells
+from qoe_native.waterfill_data import LEAST_SLACK_RATIO, SLACK_RATIO, Cells
 
 _Floats = npt.NDArray[np.float64]
 
@@ -51,7 +51,7 @@ class _Cell:
     def worth(self, h: int, share: float) -> float:
         """Weighted height of bearer h's true curve, less what the share costs."""
         x, y = self.x[h], self.y[h]
-        k = int(np.searchsorted(x, share, side="right")) - 1
+        k = self.stair(h, share)
         level = y[k]
         if not self.bearers["step"][h] and k + 1 < x.size:
             level += (y[k + 1] - y[k]) * ((share - x[k]) / (x[k + 1] - x[k]))
@@ -62,7 +62,7 @@ class _Cell:
 
     def stair(self, h: int, share: float) -> int:
         """Index of the last point of bearer h's curve at or before a share."""
-        return int(np.searchsorted(self.x[h], share, side="right")) - 1
+        return max(0, int(np.searchsorted(self.x[h], share, side="right")) - 1)
 
     def hull(self, h: int, low: float, high: float) -> _Hull:
         """Andrew's monotone chain over the rising points within [low, high]."""
@@ -97,7 +97,7 @@ def _spend(hulls: list[_Hull], budget: float) -> _Relaxed | None:
     back = np.array([hull.x[max(0, hull.start - 1)] for hull in hulls])
     room = budget - share.sum()
     spare = budget * SLACK_RATIO  # segments may fit to rounding; what is left is counted without it
-    if room < -spare:
+    if room < -LEAST_SLACK_RATIO * budget:
         return None
     slopes = [np.diff(hull.y) / np.diff(hull.x) for hull in hulls]
     segments = [

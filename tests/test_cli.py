@@ -515,6 +515,27 @@ def test_optimise_reads_files_and_stdin(run: Qoe, tmp_path: Path) -> None:
     assert json.loads(out)["cells"][0]["allocations"] == cell["allocations"]
 
 
+def test_optimise_explains(run: Qoe, tmp_path: Path) -> None:
+    """Policies and prices come with the answer, unless it is to be brief; a page has the pictures."""
+    path, page = tmp_path / "problem.json", tmp_path / "page.html"
+    path.write_text(json.dumps(PROBLEM))
+    (cell,) = json.loads(run("optimise", path).out)["cells"]
+    (pictured,) = json.loads(run("optimise", path, "--html", page).out)["cells"]
+    assert not cell["explanation"]["trade_off"]
+    assert pictured["explanation"]["trade_off"][0]["alpha"] == 0.0
+    assert [p["policy"] for p in cell["explanation"]["policies"]][:2] == ["allocation", "pf"]
+    assert cell["explanation"]["policies"][0]["mean_mos"] == cell["mos_after"]
+    assert "Trade-off of Cell" in page.read_text()
+    (short,) = json.loads(run("optimise", path, "--brief").out)["cells"]
+    assert short == {key: value for key, value in cell.items() if key != "explanation"}
+    assert "strict priority" in run("optimise", path, "--table").out
+    assert "strict priority" not in run("optimise", path, "--table", "--brief").out
+    refused = run("optimise", path, "--html", tmp_path / "none" / "page.html")
+    assert (refused.code, refused.out) == (1, "")
+    assert run("optimise", path, "--html", path).code == 1
+    assert json.loads(path.read_text()) == PROBLEM
+
+
 @pytest.mark.parametrize(
     ("text", "word"),
     [

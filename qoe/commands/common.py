@@ -109,6 +109,12 @@ def writing(path: Path) -> Iterator[IO[bytes]]:
         raise QoeError(f"{path}: cannot be written: {error.strerror or error}") from None
 
 
+def write_file(path: Path, data: bytes) -> None:
+    """Write a whole file, as `writing` does."""
+    with writing(path) as sink:
+        sink.write(data)
+
+
 def require_folder(output: Path) -> None:
     """Refuse a file whose folder does not exist, before anything is computed for it."""
     if not output.parent.is_dir():

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+import numpy as np
+
 from qoe.schema import FloatArray
 
 
@@ -86,6 +88,16 @@ class Counterfactual:
     share_ratio: FloatArray
     mos: FloatArray
     mean_mos: float
+
+    @property
+    def p5_mos(self) -> float:
+        """5th percentile of the bearers' MOS; NaN without bearers."""
+        n = self.mos.size
+        return float(np.interp(0.05 * (n - 1), np.arange(n), np.sort(self.mos))) if n else float("nan")
+
+    def n_below(self, mos: float) -> int:
+        """Bearers below a MOS."""
+        return int(np.count_nonzero(self.mos < mos))
 
 
 @dataclass(frozen=True, slots=True)

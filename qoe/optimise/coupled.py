@@ -3,8 +3,8 @@
 Three sorts of constraint cross cells:
 
 - a *link* (backhaul) carries the sum of the rates of all bearers of its cells;
-- a *split bearer* (carrier aggregation, dual connectivity: 3GPP TS 37.340) has a leg in each of several cells:
-  the rates of its legs add up, and its MOS is that of the sum;
+- a *split bearer* (carrier aggregation, dual connectivity: 3GPP TS 37.340) has a leg in each of several
+  cells: the rates of its legs add up, and its MOS is that of the sum;
 - both at once.
 
 :func:`solve_coupled` prices them (:mod:`qoe.optimise.decompose`), or hands small problems to ``milp`` as one.
@@ -168,7 +168,11 @@ class CoupledAllocation:
 
 
 def solve_coupled(
-    problem: CoupledProblem, *, method: str = "auto", gap_target_ratio: float = 5e-4, time_limit_s: float = 60.0
+    problem: CoupledProblem,
+    *,
+    method: str = "auto",
+    gap_target_ratio: float = 5e-4,
+    time_limit_s: float = 60.0,
 ) -> CoupledAllocation:
     """Allocate shares in cells that hang together.
 
@@ -210,9 +214,8 @@ def solve_coupled(
     else:
         share, bound, price, n_rounds = decompose(joint, 0.1 * gap_target_ratio)
     own, legs = joint.unpack(share)
-    rate = np.array([leg @ [x.efficiency_bps for x in b.legs] for leg, b in zip(legs, problem.split, strict=True)])
     mos = tuple(evaluate(cell.curves, s) for cell, s in zip(problem.cells, own, strict=True))
-    split_mos = evaluate(joint.split_curves, rate) if problem.split else np.zeros(0)
+    split_mos = joint.split_mos(share)
     value = joint.value(mos, split_mos)
     gap = gap_ratio(value, max(bound, value), joint.program.base)
     solved = Status.OPTIMAL if gap <= gap_target_ratio + _ROUNDING else Status.GAP_ABOVE_TARGET
@@ -222,7 +225,7 @@ def solve_coupled(
         own,
         mos,
         legs,
-        rate,
+        joint.rates(share),
         split_mos,
         value,
         max(bound, value),
@@ -262,13 +265,19 @@ def check_coupled(problem: CoupledProblem) -> None:
 
 def _check_form(cell: CellProblem, path: str) -> None:
     if cell.form != "sum" or cell.alpha > 0.0:
-        raise complain(f"{path}.form", "coupled cells are solved for the weighted sum of MOS alone; use 'sum', alpha 0")
+        raise complain(
+            f"{path}.form", "coupled cells are solved for the weighted sum of MOS alone; use 'sum', alpha 0"
+        )
     if not np.isnan(cell.gbr_bps).all():
         i = int(np.argmax(~np.isnan(cell.gbr_bps)))
-        raise complain(f"{path}.bearers[{i}].gbr_bps", "coupled cells admit no guaranteed rates; use floor_mos")
+        raise complain(
+            f"{path}.bearers[{i}].gbr_bps", "coupled cells admit no guaranteed rates; use floor_mos"
+        )
 
 
-def _check_cells(cells: Sequence[str], direction: str, known: set[tuple[str, str]], path: str, key: str) -> None:
+def _check_cells(
+    cells: Sequence[str], direction: str, known: set[tuple[str, str]], path: str, key: str
+) -> None:
     if not cells:
         raise complain(path, "name one cell or more")
     for i, name in enumerate(cells):
@@ -281,7 +290,9 @@ def _check_cells(cells: Sequence[str], direction: str, known: set[tuple[str, str
 
 def _check_link(link: Link, known: set[tuple[str, str]], path: str) -> None:
     if not 0.0 <= link.capacity_bps < math.inf:
-        raise complain(f"{path}.capacity_bps", f"{link.capacity_bps:g}: a finite number, 0 or more, is needed")
+        raise complain(
+            f"{path}.capacity_bps", f"{link.capacity_bps:g}: a finite number, 0 or more, is needed"
+        )
     _check_cells(link.cells, link.direction, known, f"{path}.cells", "")
 
 
@@ -290,10 +301,13 @@ def _check_split(bearer: SplitBearer, known: set[tuple[str, str]], path: str) ->
     for i, leg in enumerate(bearer.legs):
         if not 0.0 < leg.efficiency_bps < math.inf:
             raise complain(
-                f"{path}.legs[{i}].efficiency_bps", f"{leg.efficiency_bps:g}: a finite number above 0 is needed"
+                f"{path}.legs[{i}].efficiency_bps",
+                f"{leg.efficiency_bps:g}: a finite number above 0 is needed",
             )
         if not leg.max_share_ratio >= 0.0:
-            raise complain(f"{path}.legs[{i}].max_share_ratio", f"{leg.max_share_ratio:g}: 0 or more is needed")
+            raise complain(
+                f"{path}.legs[{i}].max_share_ratio", f"{leg.max_share_ratio:g}: 0 or more is needed"
+            )
     check_curve(bearer.rate_bps, bearer.mos, f"{path}.curve", "rate_bps")
     if bearer.rate_bps[0] != 0.0 or not bearer.rate_bps[-1] > 0.0:
         raise complain(f"{path}.curve.rate_bps", "must begin at 0 and end above it")

@@ -4,12 +4,13 @@ For prices ``y >= 0`` on the coupling rows ``A s <= b`` the Lagrangian falls apa
 
     D(y) = sum_c max_{s in cell c} (f_c(s) - (A_c' y) s)  +  y' b,
 
-and is a bound on all of it, whatever the prices. Each cell is one solve of the fast path in which a share costs
-something besides; hulls are kept from round to round. What the cells answer is collected, and the best mixture
-of all answers so far (Dantzig and Wolfe, Oper. Res. 8, 1960: a linear program of few rows) gives the next prices
-and shares that respect the rows. When the mixture is worth as much as D, the relaxation is solved. Few bearers
-are then mixed or stand inside a segment of their hull, two a row at most (Shapley and Folkman): they are
-moved back, and what that frees goes to whoever gains most on the true curves.
+and is a bound on all of it, whatever the prices. Each cell is one solve of the fast path in which a share
+costs something besides; hulls are kept from round to round. What the cells answer is collected, and the
+best mixture of all answers so far (Dantzig and Wolfe, Oper. Res. 8, 1960: a linear program of few rows)
+gives the next prices and shares that respect the rows. When the mixture is worth as much as D, the
+relaxation is solved. Few bearers are then mixed or stand inside a segment of their hull, two a row at most
+(Shapley and Folkman): they are moved back, and what that frees goes to whoever gains most on the true
+curves.
 """
 
 from __future__ import annotations
@@ -242,7 +243,7 @@ class _Completion:
         for row, rest in zip(self.matrix, left, strict=True):
             uses = row > 0.0
             room[uses] = np.minimum(room[uses], rest / row[uses])
-        return np.minimum(room, self.joint.program.high - self.share)
+        return np.asarray(np.minimum(room, self.joint.program.high - self.share))
 
     def _ends(self, room: FloatArray) -> FloatArray:
         """Where each bearer would get with all the room, as far as its true curve has use for it."""

@@ -20,7 +20,7 @@ import numpy as np
 
 from qoe.errors import ProblemError
 from qoe.optimise.program import Program, Relaxed, Solution
-from qoe.schema import Curves, FloatArray, IntArray
+from qoe.schema import BoolArray, Curves, FloatArray, IntArray
 
 MAX_NODES: Final = 400
 
@@ -118,7 +118,9 @@ class FastSolver:
         groups = self.data.groups[record["first_group"] :][: record["n_groups"]]
         members = [group.members for group in program.groups]
         if len(program.low) != record["n"] or members != self._members[cell]:
-            raise ProblemError(f"cell {cell}: the new program has other bearers or groups; set up a new solver")
+            raise ProblemError(
+                f"cell {cell}: the new program has other bearers or groups; set up a new solver"
+            )
         self.update(
             cell,
             weight=program.weight,
@@ -179,7 +181,7 @@ class FastSolver:
         first, n = int(self.data.cells["first"][cell]), int(self.data.cells["n"][cell])
         return slice(first, first + n)
 
-    def _write(self, column: Any, rows: slice, values: FloatArray) -> None:
+    def _write(self, column: Any, rows: slice, values: FloatArray | BoolArray) -> None:
         if self._sorted:
             column[rows] = values
         else:

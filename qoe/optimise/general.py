@@ -1,7 +1,8 @@
 """The general path: SciPy's solvers on the same program, for groups that overlap and as oracles.
 
-``linprog`` is exact where all curves are concave, ``milp`` everywhere (:mod:`qoe.optimise.model`). ``slsqp`` and
-``trust-constr`` climb from one point: they find a local optimum, and the bound is that of the relaxation.
+``linprog`` is exact where all curves are concave, ``milp`` everywhere (:mod:`qoe.optimise.model`).
+``slsqp`` and ``trust-constr`` climb from one point: they find a local optimum, and the bound is that of the
+relaxation.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from qoe.optimise.model import SHRINK, TOLERANCE, Model, sums
+from qoe.optimise.model import SHRINK, Model, sums, within
 from qoe.optimise.problem import Group
 from qoe.optimise.program import Program, Relaxed, Solution, value_at
 from qoe.schema import Curves, FloatArray
@@ -72,19 +73,13 @@ def reachable(program: Program) -> bool:
     return nearest(program, program.low) is not None
 
 
-def _within(program: Program, share: FloatArray) -> bool:
-    matrix, least, most = sums(program)
-    total, slack = matrix @ share, TOLERANCE * program.budget
-    return bool((total <= most + slack).all() and (total >= least - slack).all())
-
-
 def _repair(program: Program, share: FloatArray) -> FloatArray:
     """Move shares that a solver's tolerance let out of bounds back in, by little."""
     low, high = program.low, program.high
     share = np.clip(share, low, high)
     matrix, least, most = sums(program)
     for _ in range(_ROUNDS):
-        if _within(program, share):
+        if within(program, share):
             return share
         for row, at_least, at_most in zip(matrix, least, most, strict=True):
             total = row @ share
@@ -128,7 +123,7 @@ def nearest(program: Program, share: FloatArray) -> FloatArray | None:
         if result.x is None:
             continue
         moved = np.clip(share + budget * (result.x[:n] - result.x[n:]), low, high)
-        if _within(program, moved):
+        if within(program, moved):
             return np.asarray(moved)
     return None
 

@@ -1,4 +1,4 @@
-"""Coupled cells laid out as one program: own bearers and legs cell by cell, then each split bearer as a whole.
+"""Coupled cells laid out as one program: own bearers and legs cell by cell, then split bearers as wholes.
 
 A split bearer stands at the end with a "share" of its own, its rate over the last rate of its curve; a row
 holds that to what its legs carry. The same rows serve the decomposition and, dense, ``milp``.
@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 
 from qoe.optimise.allocation import Shed
 from qoe.optimise.coupled import CoupledProblem
-from qoe.optimise.curves import invert
+from qoe.optimise.curves import evaluate, invert
 from qoe.optimise.general import reachable
 from qoe.optimise.problem import MOS_MIN
 from qoe.optimise.program import Program, Rows
 from qoe.optimise.promises import Kept, keep_promises, shed_all
 from qoe.schema import BoolArray, Curves, FloatArray, IntArray
+
+_ROUNDING: Final = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,17 @@ class Joint:
         n = self.program.weight.size
         return total + float(self.program.weight[n - split_mos.size :] @ split_mos)
 
+    def rates(self, share: FloatArray) -> FloatArray:
+        """Rate of each split bearer, bit/s: the sum over its legs."""
+        legs = zip(self.problem.split, self.leg_of, strict=True)
+        return np.array([share[at] @ [leg.efficiency_bps for leg in b.legs] for b, at in legs])
+
+    def split_mos(self, share: FloatArray) -> FloatArray:
+        """MOS of each split bearer at its rate; a step counts as reached to rounding."""
+        if not self.problem.split:
+            return np.zeros(0)
+        return evaluate(self.split_curves, self.rates(share) * (1.0 + _ROUNDING))
+
     def link_loads(self, share: FloatArray) -> FloatArray:
         """What each link carries, bit/s."""
         links = self.problem.links
@@ -101,7 +115,8 @@ def make_joint(problem: CoupledProblem) -> Joint:
         for i, leg in enumerate(legs[c])
     }
     leg_of = tuple(
-        np.array([place[u, k] for k in range(len(b.legs))], dtype=np.int64) for u, b in enumerate(problem.split)
+        np.array([place[u, k] for k in range(len(b.legs))], dtype=np.int64)
+        for u, b in enumerate(problem.split)
     )
     is_leg = np.zeros(first[-1], np.bool_)
     for positions in leg_of:
@@ -124,9 +139,7 @@ def make_joint(problem: CoupledProblem) -> Joint:
         )
         for block, i, j in zip(blocks, first[:-1], first[1:], strict=True)
     ]
-    return Joint(
-        problem, program, tuple(admitted), coupling, is_leg, leg_of, split_curves, tuple([*shed, *more])
-    )
+    return Joint(problem, program, tuple(admitted), coupling, is_leg, leg_of, split_curves, (*shed, *more))
 
 
 def _scale(capacity_bps: float) -> float:
@@ -239,7 +252,7 @@ def _one_program(problem: CoupledProblem, blocks: list[Program], first: IntArray
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A promise that is asked for: in which order, at which position of the layout (or group), and its name."""
+    """A promise that is asked for: its place in the order, its position (or group), its cell, its name."""
 
     order: tuple[int, int, float]
     position: int
@@ -304,10 +317,11 @@ def _cell_promises(
                 asked.append(_Asked((order, rank[i], float(shares[i])), int(first[c] + i), cell.cell, named))
     for g, group in enumerate(program.groups):
         if group.min_share_ratio > 0.0:
-            c, _, name = group.name.partition("/")
-            index = [other.name for other in problem.cells[int(c)].groups].index(name)
+            at, _, name = group.name.partition("/")
+            cell = problem.cells[int(at)]
+            index = [other.name for other in cell.groups].index(name)
             named = Shed("group_min", index, name, "link", group.min_share_ratio, 0.0)
-            asked.append(_Asked((1, 0, group.min_share_ratio), g, problem.cells[int(c)].cell, named))
+            asked.append(_Asked((1, 0, group.min_share_ratio), g, cell.cell, named))
     return asked
 
 

@@ -1,9 +1,9 @@
 """The program as matrices for HiGHS, each curve written in increments.
 
-A share is its lower bound plus segments, each filled from 0 to 1 (Markowitz and Manne, Econometrica 25, 1957);
-a segment of a step is filled or not, and where a linear curve turns steeper a binary lets the next segments
-be used only when those before are full. Without the binaries that is the upper concave hull, so the linear
-relaxation has the bound that the fast path certifies.
+A share is its lower bound plus segments, each filled from 0 to 1 (Markowitz and Manne, Econometrica 25,
+1957); a segment of a step is filled or not, and where a linear curve turns steeper a binary lets the next
+segments be used only when those before are full. Without the binaries that is the upper concave hull, so
+the linear relaxation has the bound that the fast path certifies.
 """
 
 from __future__ import annotations
@@ -66,11 +66,13 @@ class Model:
         np.add.at(hull, self.owner, program.weight[self.owner] * self.rise * x[: self.rise.size])
         return Relaxed(bound, share, hull)
 
-    def linear(self, lower: FloatArray, upper: FloatArray) -> tuple[FloatArray, float, FloatArray | None]:
+    def linear(
+        self, lower: FloatArray, upper: FloatArray, room: float = 1.0
+    ) -> tuple[FloatArray, float, FloatArray | None]:
         """Solve the linear program between bounds; return shares, value and variables (None: infeasible)."""
         from scipy.optimize import linprog
 
-        matrix, most = self._constraints(1.0)
+        matrix, most = self._constraints(room)
         result = linprog(self._cost(), matrix, most, bounds=np.column_stack((lower, upper)), method="highs")
         if result.x is None:
             return self.program.low, np.inf, None
@@ -80,25 +82,29 @@ class Model:
     def best(self, time_limit_s: float) -> tuple[FloatArray, float]:
         """Solve exactly; return the shares and the bound.
 
-        The integers that the solver found are fixed and the rest is solved again, so that it is exact; if
-        they only fit within the solver's tolerance, all is done again in a budget smaller by that.
+        The integers that the solver found are fixed and the rest is solved again, so that it is exact. If
+        they only fit within the solver's tolerance, all is done again with every sum bounded tighter by that.
         """
         zero = np.zeros(self.n_variables)
         whole = self.integral > 0.0
         share, bound, _ = self.linear(zero, self.upper)
         if not whole.any():
             return share, bound
-        for room in (1.0, 1.0 - SHRINK):
+        found = self.program.low  # not even the time limit's best: the caller moves it within bounds
+        for room in (1.0, 1.0 - 2.0 * SHRINK):
             result = self._search(room, time_limit_s)
             if result.x is None:
                 break
             if room == 1.0:
                 bound = min(bound, float(self.start - result.mip_dual_bound) + _ABSOLUTE_GAP)
             fixed = np.where(whole, np.round(result.x), 0.0)
-            _, _, exact = self.linear(fixed, np.where(whole, fixed, self.upper))
-            if exact is not None:
-                return self._share(exact), bound
-        return self.program.low, bound  # not even the time limit's best: the caller moves it within bounds
+            for exact_room in (room, 1.0 - 2.0 * SHRINK):
+                _, _, exact = self.linear(fixed, np.where(whole, fixed, self.upper), exact_room)
+                if exact is not None:
+                    found = self._share(exact)
+                    if within(self.program, found):
+                        return found, bound
+        return found, bound
 
     def _search(self, room: float, time_limit_s: float) -> Any:
         from scipy.optimize import Bounds, LinearConstraint, milp
@@ -118,14 +124,14 @@ class Model:
         return cost
 
     def _constraints(self, room: float) -> tuple[Any, FloatArray]:
-        """All rows of ``matrix @ variables <= most``, in a budget times `room`."""
+        """All rows of ``matrix @ variables <= most``; sums of shares are bounded tighter by 1 less `room`."""
         from scipy.sparse import vstack
 
         program, budget = self.program, self.program.budget
-        rows, least, most = sums(program, room)
+        rows, least, most = sums(program)
         base = rows @ program.low
         both = np.vstack((rows, -rows))
-        right = np.concatenate((most - base, base - least)) / budget
+        right = np.concatenate((most - base, base - least)) / budget - (1.0 - room)
         finite = np.isfinite(right)
         kept, short = self._keeps()
         matrix = vstack((self.order, self.shares, both[finite] @ self.shares, kept), format="csr")
@@ -155,15 +161,20 @@ class Model:
         return np.asarray(np.clip(share, program.low, program.high))
 
 
-def sums(program: Program, room: float = 1.0) -> tuple[FloatArray, FloatArray, FloatArray]:
+def within(program: Program, share: FloatArray) -> bool:
+    """Tell whether shares satisfy all bounds on sums, to rounding."""
+    matrix, least, most = sums(program)
+    total, slack = matrix @ share, TOLERANCE * program.budget
+    return bool((total <= most + slack).all() and (total >= least - slack).all())
+
+
+def sums(program: Program) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Write all bounds on sums of shares as rows, the largest coefficient of each being 1.
 
     Parameters
     ----------
     program : Program
         Budget, groups, and rows if it has any.
-    room : float
-        Part of the budget that may be used.
 
     Returns
     -------
@@ -177,7 +188,7 @@ def sums(program: Program, room: float = 1.0) -> tuple[FloatArray, FloatArray, F
     for g, group in enumerate(groups):
         matrix[1 + g, list(group.members)] = 1.0
     least = np.array([-np.inf, *(g.min_share_ratio for g in groups)])
-    most = np.array([program.budget * room, *(g.max_share_ratio for g in groups)])
+    most = np.array([program.budget, *(g.max_share_ratio for g in groups)])
     if program.rows is None:
         return matrix, least, most
     scale = np.abs(program.rows.matrix).max(axis=1)

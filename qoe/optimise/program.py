@@ -189,9 +189,10 @@ def _heights(problem: CellProblem) -> Curves:
 
 
 def _between(curves: Curves) -> tuple[FloatArray, FloatArray]:
-    """Points to add to the linear curves so that MOS rises in small steps; rows end in repeated last points."""
-    rise = np.diff(curves.mos, axis=1)
-    n_parts = np.where(curves.step[:, None], 1, np.ceil(rise / _MOS_STEP)).astype(np.int64)
+    """Points to add to linear curves so that MOS rises in small steps; rows end in repeated last points."""
+    rise, width = np.diff(curves.mos, axis=1), np.diff(curves.share, axis=1)
+    bent = ~curves.step[:, None] & (width > 0.0)  # a jump has nothing in between
+    n_parts = np.where(bent, np.ceil(rise / _MOS_STEP), 1.0).astype(np.int64)
     row, k = np.nonzero(n_parts > 1)
     n_new = n_parts[row, k] - 1
     row, k, n_all = (np.repeat(values, n_new) for values in (row, k, n_parts[row, k]))
@@ -199,7 +200,7 @@ def _between(curves: Curves) -> tuple[FloatArray, FloatArray]:
     column = np.arange(row.size) - np.searchsorted(row, row)
     n_columns = int(column.max(initial=-1)) + 1
     share, mos = (np.repeat(values[:, -1:], n_columns, axis=1) for values in (curves.share, curves.mos))
-    share[row, column] = curves.share[row, k] + part * np.diff(curves.share, axis=1)[row, k]
+    share[row, column] = curves.share[row, k] + part * width[row, k]
     mos[row, column] = curves.mos[row, k] + part * rise[row, k]
     return share, mos
 

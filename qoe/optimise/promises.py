@@ -91,7 +91,7 @@ def keep_promises(problem: CellProblem) -> Kept:
         admission.low - plain,
         admission.high,
         admission.groups,
-        _all_shed(problem, admission, need, floors, rates),
+        _all_shed(problem, admission, need, rates, floors),
     )
 
 
@@ -169,10 +169,19 @@ class _Admission:
         self.refused.append(promise)
         if promise.kind == "gbr":
             self.low[i] = self.high[i] = 0.0
+            self._recall_minima(i)
+
+    def _recall_minima(self, i: int) -> None:
+        """Give up the minima of groups that cannot be met without bearer i."""
+        for g, group in enumerate(self.groups):
+            if i in group.members and not fits(self.problem, self.low, self.high, self.groups):
+                self.refused.append(_Promise("group_min", g, group.min_share_ratio))
+                bare = replace(group, min_share_ratio=0.0)
+                self.groups = (*self.groups[:g], bare, *self.groups[g + 1 :])
 
 
 def _all_shed(
-    problem: CellProblem, admission: _Admission, need: FloatArray, floors: FloatArray, rates: FloatArray
+    problem: CellProblem, admission: _Admission, need: FloatArray, rates: FloatArray, floors: FloatArray
 ) -> tuple[Shed, ...]:
     """Name every promise that is not kept in full, each once."""
     out = admission.high < problem.max_share_ratio  # refused their rate
@@ -180,10 +189,14 @@ def _all_shed(
         Shed("gbr", int(i), problem.subscriber[i], _why_not(problem, float(rates[i])), float(rates[i]), 0.0)
         for i in np.flatnonzero(out)
     ]
-    for kind, promised in (("min_share", problem.min_share_ratio), ("floor", floors)):
+    unkept = evaluate(problem.curves, np.zeros(out.size)) < problem.floor_mos
+    for kind, shares, lost in (
+        ("min_share", problem.min_share_ratio, problem.min_share_ratio > 0.0),
+        ("floor", need, unkept),
+    ):
         shed += [
-            Shed(kind, int(i), problem.subscriber[i], "not_admitted", float(promised[i]), 0.0)
-            for i in np.flatnonzero(out & (promised > 0.0))
+            Shed(kind, int(i), problem.subscriber[i], "not_admitted", float(shares[i]), 0.0)
+            for i in np.flatnonzero(out & lost)
         ]
     dropped = {p.index for p in admission.refused if p.kind == "floor"} | set(np.flatnonzero(out).tolist())
     shed += [s for s in _cut_floors(problem, need, floors) if s.index not in dropped]

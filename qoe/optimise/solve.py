@@ -72,7 +72,9 @@ def solve(
     prepared = [_prepare(problems[i]) for i in live]
     kept = [p.kept for p in prepared]
     programs = [p.program for p in prepared]
-    solvers = [_solver_for(problems[i], p, method, f"$.cells[{i}]") for i, p in zip(live, programs, strict=True)]
+    solvers = [
+        _solver_for(problems[i], p, method, f"$.cells[{i}]") for i, p in zip(live, programs, strict=True)
+    ]
     solved = _solve(prepared, solvers, gap_target_ratio, time_limit_s)
     relaxed = relax_all(programs)
     gains = capacity_prices(programs, relaxed)
@@ -116,7 +118,8 @@ class _Found:
 
 
 def _prepare(problem: CellProblem) -> _Prepared:
-    kept, stages = keep_promises(problem), ()
+    kept = keep_promises(problem)
+    stages: tuple[Stage, ...] = ()
     if problem.form == "max_min":
         kept, level = raise_level(problem, kept)
         stages = (level,)
@@ -147,9 +150,7 @@ def _solve(
     for k in tiered:
         problem, program = prepared[k].problem, prepared[k].program
         tolerance = problem.tier_tolerance_ratio
-        done[k] = _Solved(
-            *solve_tiers(program, rank_tiers(problem), tolerance, solvers[k], gap_target_ratio)
-        )
+        done[k] = _Solved(*solve_tiers(program, rank_tiers(problem), tolerance, solvers[k], gap_target_ratio))
     for name in ("fast", "numpy"):
         some = [k for k, solver in enumerate(solvers) if solver == name and k not in tiered]
         if some:

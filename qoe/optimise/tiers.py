@@ -5,9 +5,10 @@ With tiers 1 to m - 1 served at values ``c_k``, tier m is given
     max V_m(s)  subject to  V_k(s) >= c_k for k < m  and all bounds,
 
 where ``V_k`` is the weighted sum over tier k and ``c_k`` its value less a tolerance. For any multipliers
-``u_k >= 0``, ``max (V_m + sum u_k V_k) - sum u_k c_k`` is an upper bound on it (Lagrange), and that maximum is a
-cell with other weights: the fast path's. The multipliers are searched along a line, so that each stage costs
-some 30 solves in which all hulls are kept. ``milp`` has the constraints as rows, and is exact.
+``u_k >= 0``, ``max (V_m + sum u_k V_k) - sum u_k c_k`` is an upper bound on it (Lagrange), and that maximum
+is a cell with other weights: the fast path's. The multipliers are tuned one after the other, so that a
+stage costs some 20 solves, in which all hulls are kept, for each tier above. ``milp`` has the constraints
+as rows, and is exact.
 """
 
 from __future__ import annotations
@@ -22,10 +23,13 @@ from qoe.optimise.curves import evaluate
 from qoe.optimise.fast import FastSolver
 from qoe.optimise.problem import CellProblem
 from qoe.optimise.program import Keep, Program, Solution
-from qoe.schema import FloatArray, IntArray
+from qoe.schema import BoolArray, FloatArray, IntArray
 
-_STRIDE: Final = 16.0
-_N_SOLVES: Final = 24
+_STRIDE: Final = 8.0
+_N_SOLVES: Final = 20
+_N_SWEEPS: Final = 3
+_CLOSE: Final = 1.02
+_STRONGER: Final = (1.0, 1.02, 1.05, 1.1, 1.2, 1.5, 2.0, 4.0, 16.0, 256.0, 4096.0)
 _N_HALVINGS: Final = 30
 _ROUNDING: Final = 1e-12
 REST: Final = "none"
@@ -117,7 +121,7 @@ class _Cell:
     def values(self, share: FloatArray) -> FloatArray:
         """Weighted sum of heights of each tier."""
         heights = self.program.weight * evaluate(self.program.heights, share)
-        return np.bincount(self.rank, heights, self.n)
+        return np.bincount(self.rank, heights, self.n).astype(np.float64)
 
     def serve(self, stage: int, keeps: list[float], share: FloatArray) -> tuple[FloatArray, float]:
         """Maximise the value of a tier while those above keep theirs; `share` does so.
@@ -158,37 +162,60 @@ class _Exact(_Cell):
         return solve_general(left, self.method).share
 
 
+@dataclass(slots=True)
+class _Search:
+    """What a stage has found: its best shares that keep all, some that do not, and a bound."""
+
+    best: FloatArray
+    short: FloatArray
+    bound: float
+
+
 class _Fast(_Cell):
     """Stages by multipliers over the fast path."""
 
     def __init__(self, program: Program, ranked: Ranked, gap_target_ratio: float, twin: bool) -> None:
         super().__init__(program, ranked)
         self.solver = FastSolver([program], gap_target_ratio=gap_target_ratio, twin=twin)
-        self.multiplier = np.zeros(self.n)  # those of the stage before
+        self.multiplier = np.ones(self.n)  # of each tier, while the next is served
 
     def serve(self, stage: int, keeps: list[float], share: FloatArray) -> tuple[FloatArray, float]:
         only = np.zeros(self.n)
         only[stage] = 1.0
         alone, bound = self.solve(only)
-        if stage == 0 or self.kept(alone, keeps):
-            self.multiplier += only
+        if self.kept(alone, keeps).all():
+            self.multiplier[:stage] = 0.0
             return alone, bound
-        best = self.fill(only, np.where(self.rank < stage, share, self.program.low))
-        short, enough = alone, share
-        low, high, scale = 0.0, np.inf, 1.0  # the multiplier lies between low and high
+        search = _Search(self.fill(only, self.above(stage, share)), alone, bound)
+        for _ in range(_N_SWEEPS if stage > 1 else 1):
+            for tier in range(stage):
+                self.tune(tier, stage, keeps, search)
+        for factor in _STRONGER:
+            if self.look(factor * self.multiplier[:stage], keeps, search)[0]:
+                break
+        mixed = self.mix(search.short, search.best, keeps)
+        filled = self.fill(only, self.above(stage, mixed))
+        return self.better(stage, search.best, filled), search.bound
+
+    def tune(self, tier: int, stage: int, keeps: list[float], search: _Search) -> None:
+        """Find the least multiplier at which a tier keeps its value, with those of the others as they are."""
+        low, high = 0.0, np.inf
+        weights = self.multiplier[:stage].copy()
+        scale = weights[tier] = weights[tier] or 1.0
         for _ in range(_N_SOLVES):
-            found, above = self.solve(scale * self.multiplier + only)
-            bound = min(bound, above - scale * float(self.multiplier[:stage] @ keeps))
-            if self.kept(found, keeps):
-                enough, high = found, scale
-                best = self.better(stage, best, found)
+            weights[tier] = scale
+            if self.look(weights, keeps, search)[1][tier]:
+                high = scale
             else:
-                short, low = found, scale
+                low = scale
             scale = _between(low, high)
-        mixed = self.mix(short, enough, keeps)
-        best = self.better(stage, best, self.fill(only, np.where(self.rank < stage, mixed, self.program.low)))
-        self.multiplier = min(high, scale) * self.multiplier + only
-        return best, bound
+            if high <= low * _CLOSE:
+                break
+        self.multiplier[tier] = min(high, scale)
+
+    def above(self, stage: int, share: FloatArray) -> FloatArray:
+        """Lower bounds that hold the tiers above a stage at these shares."""
+        return np.where(self.rank < stage, share, self.program.low)
 
     def solve(self, multiplier: FloatArray) -> tuple[FloatArray, float]:
         """Solve with the weights of each tier times a multiplier; return the shares and the bound."""
@@ -197,11 +224,22 @@ class _Fast(_Cell):
         self.solver.solve()
         return self.solver.shares(0), float(self.solver.data.cells["bound"][0])
 
-    def kept(self, share: FloatArray, keeps: list[float]) -> bool:
-        """Tell whether the tiers above have what they are to keep."""
+    def look(self, weights: FloatArray, keeps: list[float], search: _Search) -> tuple[bool, BoolArray]:
+        """Solve with multipliers of the tiers above; tell whether all, and which, keep their value."""
+        stage = weights.size
+        found, above = self.solve(np.concatenate((weights, [1.0], np.zeros(self.n - stage - 1))))
+        search.bound = min(search.bound, above - float(weights @ keeps))
+        kept = self.kept(found, keeps)
+        if kept.all():
+            search.best = self.better(stage, search.best, found)
+        else:
+            search.short = found
+        return bool(kept.all()), kept
+
+    def kept(self, share: FloatArray, keeps: list[float]) -> BoolArray:
+        """Tell which of the tiers above have what they are to keep."""
         least = np.array(keeps)
-        slack = _ROUNDING * np.abs(least)
-        return bool((self.values(share)[: least.size] >= least - slack).all())
+        return np.asarray(self.values(share)[: least.size] >= least - _ROUNDING * np.abs(least))
 
     def better(self, stage: int, a: FloatArray, b: FloatArray) -> FloatArray:
         """Choose the shares that give a tier more."""
@@ -212,7 +250,7 @@ class _Fast(_Cell):
         far, near = 1.0, 0.0
         for _ in range(_N_HALVINGS):
             middle = 0.5 * (far + near)
-            if self.kept(enough + middle * (short - enough), keeps):
+            if self.kept(enough + middle * (short - enough), keeps).all():
                 near = middle
             else:
                 far = middle

@@ -122,25 +122,30 @@ def quantile_of(share: FloatArray, outcomes: list[Outcome], sigma: FloatArray, q
         The least value that is not exceeded with probability `quantile` or more.
     """
     result = np.empty_like(share)
+    weights, tables = np.stack([o.weight for o in outcomes]), np.stack([o.mos for o in outcomes])
+    likeliest = np.argsort(-weights, axis=0, kind="stable")
+    n_possible = np.count_nonzero(weights > 0.0, axis=0)
+    few_first = np.argsort(n_possible, kind="stable")
     for begin in range(0, len(share), _ROWS_AT_ONCE):
-        some = slice(begin, begin + _ROWS_AT_ONCE)
-        factors = _factors(sigma[some])
-        values, weights = [], []
-        for weight, mos in outcomes:
-            for factor in factors.T:
-                values.append(read(share[some], mos[some], share[some] * factor[:, None]))
-                weights.append(np.broadcast_to(weight[some, None] / _N_NODES, values[-1].shape))
-        result[some] = _weighted_quantile(np.stack(values), np.stack(weights), quantile)
+        rows = few_first[begin : begin + _ROWS_AT_ONCE]
+        factors = _factors(sigma[rows]) if sigma[rows].any() else np.ones((len(rows), 1))
+        at = (share[rows, None, :] * factors[:, :, None]).reshape(len(rows), -1)
+        values, likely = [], []
+        for which in likeliest[: n_possible[rows[-1]], rows]:
+            found = read(share[rows], tables[which, rows], at)
+            values.append(found.reshape(len(rows), -1, share.shape[1]))
+            likely.append(np.broadcast_to(weights[which, rows][:, None], factors.shape))
+        result[rows] = _weighted_quantile(np.concatenate(values, 1), np.concatenate(likely, 1), quantile)
     return result
 
 
 def _weighted_quantile(values: FloatArray, weights: FloatArray, quantile: float) -> FloatArray:
-    """Quantile along the first axis."""
-    order = np.argsort(values, axis=0)
-    values, weights = np.take_along_axis(values, order, 0), np.take_along_axis(weights, order, 0)
-    below = np.cumsum(weights, axis=0) < quantile * weights.sum(axis=0) * (1.0 - 1e-12)
-    place = np.minimum(below.sum(axis=0), len(values) - 1)
-    found: FloatArray = np.take_along_axis(values, place[None], 0)[0]
+    """Quantile of values (n, k, m), weighted by (n, k), along the second axis."""
+    order = np.argsort(values, axis=1)
+    reached = np.cumsum(np.take_along_axis(weights[:, :, None], order, axis=1), axis=1)
+    below = reached < quantile * reached[:, -1:] * (1.0 - 1e-12)
+    place = np.minimum(below.sum(axis=1, keepdims=True), values.shape[1] - 1)
+    found: FloatArray = np.take_along_axis(values, np.take_along_axis(order, place, axis=1), axis=1)[:, 0]
     return found
 
 
