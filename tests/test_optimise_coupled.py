@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from hard_coupled import HIGHS, LADDER, RUNGS, broken, examine, make
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from qoe.errors import ProblemError
 from qoe.optimise import (
     CellProblem,
-    CoupledAllocation,
     CoupledProblem,
     Leg,
     Link,
@@ -24,70 +25,6 @@ from qoe.optimise import (
 from qoe.optimise.general import relax_general
 from qoe.optimise.joint import make_joint
 from qoe.schema import Curves
-from qoe.tools.cells import random_cells
-
-HIGHS = 5e-6
-LADDER = np.array([0.0, 1e6, 2e6, 4e6, 8e6])
-RUNGS = np.array([1.0, 2.0, 3.2, 4.0, 4.6])
-
-
-def make(
-    seed: int, n_cells: int, n_bearers: int, n_split: int, load: float, **options: Any
-) -> CoupledProblem:
-    """Draw cells behind a link that carries `load` of a third of their capacity, and split bearers."""
-    rng = np.random.default_rng(seed)
-    cells = [
-        replace(c, direction="down") for c in random_cells(seed, n_cells, n_bearers, n_points=16, **options)
-    ]
-    names = tuple(c.cell for c in cells)
-    link = Link("hub", load * sum(c.capacity_bps for c in cells) / 3.0, names)
-    split = [
-        SplitBearer(
-            f"u{u}",
-            "video",
-            tuple(Leg(names[c], 1e8 * rng.uniform(0.5, 2.0)) for c in rng.choice(n_cells, 2, replace=False)),
-            LADDER * rng.uniform(0.5, 2.0),
-            RUNGS,
-            step=bool(rng.random() < 0.5),
-            floor_mos=2.0 if rng.random() < 0.3 else np.nan,
-        )
-        for u in range(n_split)
-    ]
-    return CoupledProblem(tuple(cells), (link,), tuple(split))
-
-
-def broken(problem: CoupledProblem, a: CoupledAllocation) -> Iterator[str]:
-    """Name every constraint that shares violate, unless the promise behind it is listed as shed."""
-    shed = {(where, s.kind, s.index) for where, s in a.shed}
-    load = {link.name: 0.0 for link in problem.links}
-    for c, (cell, share) in enumerate(zip(problem.cells, a.share_ratio, strict=True)):
-        legs = [
-            (float(a.leg_share_ratio[u][k]), leg)
-            for u, b in enumerate(problem.split)
-            for k, leg in enumerate(b.legs)
-            if (leg.cell, b.direction) == (cell.cell, cell.direction)
-        ]
-        if share.sum() + sum(s for s, _ in legs) > cell.budget_ratio + 1e-9 or (share < 0.0).any():
-            yield f"budget {c}"
-        if (share > cell.max_share_ratio + 1e-9).any():
-            yield f"max_share {c}"
-        short = np.flatnonzero(a.mos_after[c] < cell.floor_mos - 1e-9)
-        yield from (f"floor {c} {i}" for i in short if (cell.cell, "floor", int(i)) not in shed)
-        for group in cell.groups:
-            total = share[list(group.members)].sum()
-            if not group.min_share_ratio - 1e-9 <= total <= group.max_share_ratio + 1e-9:
-                yield f"group {c} {group.name}"
-        for link in problem.links:
-            if cell.cell in link.cells:
-                load[link.name] += share @ cell.efficiency_bps + sum(
-                    s * leg.efficiency_bps for s, leg in legs
-                )
-    for link in problem.links:
-        if load[link.name] > link.capacity_bps * (1.0 + 1e-9):
-            yield f"link {link.name}"
-    for u, bearer in enumerate(problem.split):
-        if a.split_mos[u] < bearer.floor_mos - 1e-9 and ("", "floor", u) not in shed:
-            yield f"split floor {u}"
 
 
 @pytest.mark.parametrize(("seed", "load"), [(1, 0.4), (2, 0.7), (3, 0.25), (4, 3.0)])
@@ -104,6 +41,13 @@ def test_prices_against_milp(seed: int, load: float) -> None:
     assert dual.bound >= relaxed.bound - HIGHS
     assert dual.bound == pytest.approx(relaxed.bound, rel=1e-4)
     assert dual.gap_ratio <= 0.03
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_no_hard_problem_breaks_a_constraint_or_a_bound(number: int) -> None:
+    """Links of no width, dead cells, groups, floors: what is not kept is named, no bound is exceeded."""
+    assert examine(number) == []
 
 
 def test_large_problems_are_priced_to_a_small_gap() -> None:

@@ -107,7 +107,21 @@ class _Pricing:
         relaxed = self.solver.relaxed()
         share, hull = (np.concatenate([getattr(r, key) for r in relaxed]) for key in ("share", "hull"))
         height = np.where(joint.is_leg, 0.0, hull + cost * share)
+        self._top_up(share, cost)
         return share, height, float(self.solver.data.cells["bound"].sum() + price @ joint.coupling.most)
+
+    def _top_up(self, share: FloatArray, cost: FloatArray) -> None:
+        """Fill groups up to their minima with share of use to nobody, where it costs least.
+
+        The dual leaves out what that costs: it is a bound all the same, if not the best.
+        """
+        program = self.joint.program
+        for group in program.groups:
+            lack = group.min_share_ratio - share[list(group.members)].sum()
+            for i in sorted(group.members, key=cost.__getitem__) if lack > 0.0 else ():
+                more = max(0.0, min(lack, program.high[i] - share[i]))
+                share[i] += more
+                lack -= more
 
 
 @dataclass(frozen=True, slots=True)
