@@ -1,0 +1,487 @@
+"""Whether intents are met, interval by interval, and why not; what the loop learns from it.
+
+An interval of one cell in one direction counts for every intent that holds there: met, not met, or not
+applicable because nobody whom it concerns had traffic that can be judged. States are those of 3GPP TS 28.312
+(FulfilStatus, NotFulfilledState).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any, Final, Protocol
+
+import numpy as np
+
+from qoe.intent.admission import Admission, Reason
+from qoe.intent.compiling import Compiled, learnt_of
+from qoe.intent.model import Intent, IntentsFile
+from qoe.schema import BoolArray, FloatArray
+
+_ROUNDING: Final = 1e-9
+_HEAD_ROOM_MOS: Final = 0.5
+_HEAD_ROOM_GAIN: Final = 0.5
+_HEAD_ROOM_DECAY: Final = 0.98
+_LOG_WEIGHT: Final = math.log(64.0)
+_LOG_WEIGHT_GAIN: Final = 0.5
+_LOG_WEIGHT_STEP: Final = 0.5
+_SHED_REASONS: Final = {"airtime_cap": Reason.AIRTIME_CAP, "unreachable": Reason.RADIO}
+
+
+class Shed(Protocol):
+    """A promise that the optimiser could not keep."""
+
+    @property
+    def kind(self) -> str:
+        """What it is: ``"floor"`` is one."""
+
+    @property
+    def index(self) -> int:
+        """Of the bearer."""
+
+    @property
+    def reason(self) -> str:
+        """Why."""
+
+
+class Allocation(Protocol):
+    """What an optimiser granted: shares, rates and MOS of the bearers, and what it shed."""
+
+    @property
+    def share_ratio(self) -> FloatArray:
+        """Share of each bearer."""
+
+    @property
+    def rate_bps(self) -> FloatArray:
+        """Rate of each."""
+
+    @property
+    def mos_after(self) -> FloatArray:
+        """MOS that the share is worth on the bearer's curve."""
+
+    @property
+    def shed(self) -> Sequence[Shed]:
+        """Promises that were not kept."""
+
+
+class State(StrEnum):
+    """What became of an intent in one interval."""
+
+    MET = "met"
+    NOT_MET = "not_met"
+    NOT_APPLICABLE = "not_applicable"
+
+
+class Status(StrEnum):
+    """State of an intent: FulfilStatus and NotFulfilledState of 3GPP TS 28.312 in one."""
+
+    FULFILLED = "FULFILLED"
+    ACKNOWLEDGED = "ACKNOWLEDGED"
+    """Read; it has not held in any interval yet."""
+    COMPLIANT = "COMPLIANT"
+    """It holds, and nothing speaks against it: nobody whom it concerns has traffic."""
+    DEGRADED = "DEGRADED"
+    """Not met of late, for a reason that may pass."""
+    SUSPENDED = "SUSPENDED"
+    """Outside its days and hours."""
+    TERMINATED = "TERMINATED"
+    """Expired."""
+    FULFILMENTFAILED = "FULFILMENTFAILED"
+    """Not met of late, and out of reach while radio or path stay as they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One intent in one interval of one cell.
+
+    Attributes
+    ----------
+    at_s : float
+        Seconds since 1970.
+    cell, direction, intent : str
+        Where, and its name.
+    state : State
+    n_bearers, n_met : int
+        Bearers concerned that could be judged, and those that have what was asked for.
+    value, target : float
+        What was measured and what was asked for: MOS (mean of the bearers), difference in MOS, rate (least,
+        bit/s), share or weight; NaN: not measured.
+    reason : Reason or None
+        Of those that miss it, the most frequent; None where it is met or does not apply.
+    """
+
+    at_s: float
+    cell: str
+    direction: str
+    intent: str
+    state: State
+    n_bearers: int
+    n_met: int
+    value: float
+    target: float
+    reason: Reason | None
+
+
+@dataclass(slots=True)
+class Spell:
+    """Consecutive intervals of one cell in which an intent was in one state for one reason.
+
+    Attributes
+    ----------
+    cell, direction, state, reason
+        As in `Outcome`.
+    from_s, to_s : float
+        First and last interval.
+    n_intervals : int
+        How many.
+    value : float
+        Mean of what was measured.
+    """
+
+    cell: str
+    direction: str
+    state: State
+    reason: Reason | None
+    from_s: float
+    to_s: float
+    n_intervals: int
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class IntentSummary:
+    """How one intent has fared.
+
+    Attributes
+    ----------
+    intent : str
+        Its name.
+    status : Status
+        At the time asked for.
+    n_intervals, n_met, n_not_applicable : int
+        Intervals in which somebody was concerned and judged; of these, those in which it was met; others.
+    met_ratio : float
+        n_met / n_intervals; NaN without any.
+    value, target : float
+        Mean of what was measured (as in `Outcome`), and what was asked for.
+    reasons : dict of str to int
+        Intervals not met, by reason.
+    since_s : float
+        When the last spell began; NaN without any.
+    spells : tuple of Spell
+        In order of time; the oldest are let go above 1,000.
+    """
+
+    intent: str
+    status: Status
+    n_intervals: int
+    n_met: int
+    n_not_applicable: int
+    met_ratio: float
+    value: float
+    target: float
+    reasons: dict[str, int]
+    since_s: float
+    spells: tuple[Spell, ...]
+
+
+_MOST_SPELLS: Final = 1000
+
+
+class _Record:
+    """The books of one intent."""
+
+    def __init__(self) -> None:
+        self.n_met = self.n_intervals = self.n_not_applicable = 0
+        self.sum_value, self.n_value = 0.0, 0
+        self.target = math.nan
+        self.reasons: Counter[str] = Counter()
+        self.spells: list[Spell] = []
+        self._last: dict[tuple[str, str], Spell] = {}
+
+    def add(self, outcome: Outcome) -> None:
+        self.target = outcome.target
+        if outcome.state is State.NOT_APPLICABLE:
+            self.n_not_applicable += 1
+        else:
+            self.n_intervals += 1
+            self.n_met += outcome.state is State.MET
+        if outcome.reason is not None:
+            self.reasons[str(outcome.reason)] += 1
+        if math.isfinite(outcome.value):
+            self.sum_value, self.n_value = self.sum_value + outcome.value, self.n_value + 1
+        self._extend(outcome)
+
+    def _extend(self, outcome: Outcome) -> None:
+        place = (outcome.cell, outcome.direction)
+        spell = self._last.get(place)
+        if spell is None or (spell.state, spell.reason) != (outcome.state, outcome.reason):
+            spell = Spell(*place, outcome.state, outcome.reason, outcome.at_s, outcome.at_s, 0, math.nan)
+            self._last[place] = spell
+            self.spells = [*self.spells[-_MOST_SPELLS + 1 :], spell]
+        n = spell.n_intervals
+        old = 0.0 if n == 0 or math.isnan(spell.value) else spell.value
+        if math.isfinite(outcome.value):
+            spell.value = old + (outcome.value - old) / (n + 1)
+        spell.to_s, spell.n_intervals = outcome.at_s, n + 1
+
+    def last(self) -> list[Spell]:
+        """The spells of the latest interval, one a cell and direction."""
+        latest = max((spell.to_s for spell in self._last.values()), default=math.nan)
+        return [spell for spell in self._last.values() if spell.to_s == latest]
+
+
+class Fulfilment:
+    """Keeps what became of intents.
+
+    Parameters
+    ----------
+    file : IntentsFile
+        Of `load_intents`.
+    tolerance_mos : float
+        How much less than the target still counts as met.
+
+    Attributes
+    ----------
+    steer : dict
+        For `compile_intents`, see :data:`qoe.intent.compiling.Steer`: head room above floors that are
+        delivered less than promised (0 to 0.5 MOS), and logarithms of the weights of those that are to be
+        better than others (0 to ln 64).
+    """
+
+    def __init__(self, file: IntentsFile, *, tolerance_mos: float = 0.0) -> None:
+        self.steer: dict[tuple[int, str, str], float] = {}
+        self._intents = file.intents
+        self._tolerance = tolerance_mos + _ROUNDING
+        self._records = {intent.name: _Record() for intent in file.intents}
+
+    def add(
+        self,
+        compiled: Compiled,
+        mos: FloatArray,
+        allocation: Allocation | None = None,
+        admission: Admission | None = None,
+    ) -> list[Outcome]:
+        """Judge one interval of one cell.
+
+        Parameters
+        ----------
+        compiled : Compiled
+            What the intents asked for in it.
+        mos : ndarray of float64, shape (n_bearers,)
+            Measured; NaN: no traffic, or none that can be judged.
+        allocation : Allocation, optional
+            What was granted: shares and rates are judged by it, and it tells why floors were missed.
+        admission : Admission, optional
+            Of `admit`: the same by priority.
+
+        Returns
+        -------
+        list of Outcome
+            One for each intent that holds here, in order of priority.
+        """
+        judge = _Judge(compiled, mos, allocation, admission, self._tolerance)
+        outcomes = []
+        for i in compiled.in_order:
+            outcome = judge.outcome(i)
+            self._records[outcome.intent].add(outcome)
+            self._learn(i, compiled, judge, outcome)
+            outcomes.append(outcome)
+        return outcomes
+
+    def summaries(self, at_s: float) -> list[IntentSummary]:
+        """Tell how each intent has fared, in the order of the file, and its status at a time."""
+        return [self._summary(intent, at_s) for intent in self._intents]
+
+    def to_dict(self, at_s: float) -> dict[str, Any]:
+        """Give the summaries as JSON can hold them: NaN becomes None.
+
+        Returns
+        -------
+        dict
+            ``at_s`` and ``intents``, a list of `IntentSummary` as dicts.
+        """
+        return {"at_s": at_s, "intents": [_plain(asdict(summary)) for summary in self.summaries(at_s)]}
+
+    def _summary(self, intent: Intent, at_s: float) -> IntentSummary:
+        record = self._records[intent.name]
+        last = record.last()
+        return IntentSummary(
+            intent.name,
+            _status(intent, last, at_s),
+            record.n_intervals,
+            record.n_met,
+            record.n_not_applicable,
+            record.n_met / record.n_intervals if record.n_intervals else math.nan,
+            record.sum_value / record.n_value if record.n_value else math.nan,
+            record.target if last else _target_value(intent),
+            dict(record.reasons.most_common()),
+            max((spell.from_s for spell in last), default=math.nan),
+            tuple(record.spells),
+        )
+
+    def _learn(self, i: int, compiled: Compiled, judge: _Judge, outcome: Outcome) -> None:
+        key = (i, compiled.cell, compiled.direction)
+        kind = compiled.intents[i].target.kind
+        before = learnt_of(self.steer, i, compiled.intents[i], compiled)
+        if outcome.state is State.NOT_APPLICABLE:
+            return
+        if kind == "better_than":
+            step = _LOG_WEIGHT_GAIN * (outcome.target - outcome.value)
+            step = min(max(step, -_LOG_WEIGHT_STEP), _LOG_WEIGHT_STEP)
+            self.steer[key] = min(max(before + step, 0.0), _LOG_WEIGHT)
+        elif kind == "mos_at_least":
+            short = judge.undelivered_mos(i)
+            after = before + _HEAD_ROOM_GAIN * short if short > 0.0 else before * _HEAD_ROOM_DECAY
+            self.steer[key] = min(after, _HEAD_ROOM_MOS)
+
+
+class _Judge:
+    """Judges the intents of one interval of one cell."""
+
+    def __init__(
+        self,
+        compiled: Compiled,
+        mos: FloatArray,
+        allocation: Allocation | None,
+        admission: Admission | None,
+        tolerance: float,
+    ) -> None:
+        self._compiled, self._mos = compiled, mos
+        self._allocation, self._admission, self._tolerance = allocation, admission, tolerance
+        self._judged = np.isfinite(mos)
+
+    def outcome(self, i: int) -> Outcome:
+        """Judge one intent."""
+        intent = self._compiled.intents[i]
+        target, kind = _target_value(intent), intent.target.kind
+        who = self._compiled.concerned[i] & self._judged
+        match kind:
+            case "mos_at_least":
+                good = who & (self._mos >= target - self._tolerance)
+                met = good.sum() >= intent.target.users_ratio * who.sum() - _ROUNDING
+                value = _mean(self._mos[who])
+            case "better_than":
+                against = self._compiled.others[i] & self._judged
+                value = _mean(self._mos[who]) - _mean(self._mos[against])
+                met = value >= target - self._tolerance
+                good = who & met
+            case "weight":
+                good, met, value = who, True, target
+            case "rate_at_least":
+                rate = self._granted("rate_bps")
+                good = who & (rate >= target * (1.0 - _ROUNDING))
+                met, value = bool(good.sum() == who.sum()), float(rate[who].min(initial=math.inf))
+            case _:
+                value = float(self._granted("share_ratio")[self._compiled.concerned[i]].sum())
+                met = self._within(i, value)
+                good = who & met
+        return self._outcome(i, who, good, bool(met), value, target)
+
+    def _outcome(
+        self, i: int, who: BoolArray, good: BoolArray, met: bool, value: float, target: float
+    ) -> Outcome:
+        n_bearers = int(who.sum())
+        state = State.MET if met else State.NOT_MET
+        if n_bearers == 0 or not math.isfinite(value):
+            state, value = State.NOT_APPLICABLE, math.nan
+        return Outcome(
+            self._compiled.at_s,
+            self._compiled.cell,
+            self._compiled.direction,
+            self._compiled.intents[i].name,
+            state,
+            n_bearers,
+            int(good.sum()),
+            value,
+            target,
+            self._reason(i, who & ~good) if state is State.NOT_MET else None,
+        )
+
+    def undelivered_mos(self, i: int) -> float:
+        """How much less than the target the worst bearer got that was promised it; 0: none."""
+        if self._allocation is None:
+            return 0.0
+        target = _target_value(self._compiled.intents[i])
+        promised = self._compiled.concerned[i] & self._judged
+        promised &= self._allocation.mos_after >= target - self._tolerance
+        return float(np.max(target - self._mos[promised], initial=0.0))
+
+    def _granted(self, what: str) -> FloatArray:
+        """Read from the allocation; NaN without one."""
+        if self._allocation is None:
+            return np.full(self._mos.size, np.nan)
+        granted: FloatArray = getattr(self._allocation, what)
+        return granted
+
+    def _within(self, i: int, value: float) -> bool:
+        least = self._compiled.intents[i].target.share_at_least or 0.0
+        most = self._compiled.intents[i].target.share_at_most
+        return least - _ROUNDING <= value and (most is None or value <= most + _ROUNDING)
+
+    def _reason(self, i: int, missing: BoolArray) -> Reason:
+        """Of the bearers that miss it, the most frequent reason; the first in doubt."""
+        group = self._admission.group_reasons.get(i) if self._admission else None
+        if group is not None:
+            return group
+        counts = Counter(self._why(i, int(b)) for b in np.flatnonzero(missing))
+        return counts.most_common(1)[0][0] if counts else Reason.CAPACITY
+
+    def _why(self, i: int, b: int) -> Reason:
+        if self._admission and (i, b) in self._admission.reasons:
+            return self._admission.reasons[i, b]
+        if self._allocation is None:
+            return Reason.CAPACITY
+        for shed in self._allocation.shed:
+            if shed.kind == "floor" and shed.index == b:
+                return _SHED_REASONS.get(shed.reason, Reason.CAPACITY)
+        intent = self._compiled.intents[i]
+        if intent.target.mos_at_least is None:
+            return Reason.CAPACITY
+        promised = self._allocation.mos_after[b] >= intent.target.mos_at_least - self._tolerance
+        return Reason.DELIVERY if promised else Reason.CAPACITY
+
+
+def _mean(values: FloatArray) -> float:
+    return float(values.mean()) if values.size else math.nan
+
+
+def _target_value(intent: Intent) -> float:
+    target = intent.target
+    values = {
+        "mos_at_least": target.mos_at_least,
+        "better_than": target.margin_mos,
+        "weight": target.weight,
+        "rate_at_least": target.rate_at_least_bps,
+        "share": target.share_at_least if target.share_at_least is not None else target.share_at_most,
+    }
+    value = values[target.kind]
+    return math.nan if value is None else float(value)
+
+
+def _status(intent: Intent, last: list[Spell], at_s: float) -> Status:
+    start, end = intent.span_s
+    if at_s >= end:
+        return Status.TERMINATED
+    if at_s < start or not last:
+        return Status.ACKNOWLEDGED
+    if not intent.when.covers(at_s):
+        return Status.SUSPENDED
+    missed = [spell for spell in last if spell.state is State.NOT_MET]
+    if any(spell.reason is not Reason.RADIO for spell in missed):
+        return Status.DEGRADED
+    if missed:
+        return Status.FULFILMENTFAILED
+    met = any(spell.state is State.MET for spell in last)
+    return Status.FULFILLED if met else Status.COMPLIANT
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(of) for key, of in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(of) for of in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
