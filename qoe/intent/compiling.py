@@ -22,7 +22,7 @@ from qoe.intent.select import Crowd, Selector, in_cell, others_of, selector_of
 from qoe.schema import BoolArray, FloatArray
 
 Steer: TypeAlias = Mapping[tuple[int, str, str], float]
-"""By index of the intent, cell and direction: head room above a floor in MOS, or the logarithm of a weight."""
+"""By index of the intent, cell and direction: MOS above a floor, or the logarithm of a weight."""
 
 START_LOG_WEIGHT: Final = 0.5
 """What "better than" begins with, before anything was measured."""

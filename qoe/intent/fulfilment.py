@@ -187,6 +187,14 @@ class IntentSummary:
     since_s: float
     spells: tuple[Spell, ...]
 
+    def describe(self) -> str:
+        """Say it in one sentence."""
+        if not self.n_intervals:
+            return f"{self.status}: it has concerned nobody whose quality could be judged"
+        met = f"{self.status}: met in {self.met_ratio:.1%} of {self.n_intervals} intervals"
+        reasons = ", ".join(f"{reason} {count}" for reason, count in self.reasons.items())
+        return f"{met}; not met for {reasons}" if reasons else met
+
 
 _MOST_SPELLS: Final = 1000
 

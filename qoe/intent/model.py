@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 import msgspec
+from msgspec.structs import force_setattr, replace
 
 from qoe.errors import ConfigError
 from qoe.intent.schedule import When, zone
@@ -49,6 +50,12 @@ def listed(patterns: Patterns) -> tuple[str, ...]:
     return (patterns,) if isinstance(patterns, str) else patterns
 
 
+def _list(of: msgspec.Struct, *fields: str) -> None:
+    """Hold names in one form, so that what means the same is equal."""
+    for field in fields:
+        force_setattr(of, field, listed(getattr(of, field)))
+
+
 class Who(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
     """Whose bearers: all of what is given must match, each by any of its names.
 
@@ -61,6 +68,9 @@ class Who(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True,
     tier: Patterns = ()
     group: Patterns = ()
     subscriber: Patterns = ()
+
+    def __post_init__(self) -> None:
+        _list(self, "tier", "group", "subscriber")
 
 
 class What(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
@@ -78,7 +88,8 @@ class What(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     application: Patterns = ()
 
     def __post_init__(self) -> None:
-        for name in listed(self.app_class):
+        _list(self, "app_class", "application")
+        for name in self.app_class:
             require(name in CLASS_NAMES, f"unknown class {name!r}; {suggestion(name, CLASS_NAMES)}")
 
 
@@ -97,6 +108,7 @@ class Where(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     direction: str = ""
 
     def __post_init__(self) -> None:
+        _list(self, "cell")
         require(
             self.direction in ("", *_DIRECTIONS), f"direction must be 'down' or 'up', not {self.direction!r}"
         )
@@ -110,6 +122,10 @@ class Others(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     subscriber: Patterns = ()
     app_class: Patterns = msgspec.field(name="class", default=())
     application: Patterns = ()
+
+    def __post_init__(self) -> None:
+        What(app_class=self.app_class)
+        _list(self, "tier", "group", "subscriber", "app_class", "application")
 
     @property
     def who(self) -> Who:
@@ -202,10 +218,8 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             case "rate_at_least":
                 return f"at least {(self.rate_at_least_bps or 0) / 1e6:g} Mbit/s"
         bounds = (("at least", self.share_at_least), ("at most", self.share_at_most))
-        return (
-            " and ".join(f"{word} {value:.0%}" for word, value in bounds if value is not None)
-            + " of the cell"
-        )
+        words = [f"{word} {value:.0%}" for word, value in bounds if value is not None]
+        return f"{' and '.join(words)} of the cell"
 
 
 _KINDS: Final = {
@@ -330,8 +344,7 @@ class IntentsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
                 raise ConfigError(f"{intent.name!r} is already the name of {where}", f"$.intent[{i}].name")
             seen[intent.name] = i
             self._check_groups(intent, f"$.intent[{i}]")
-        localised = tuple(_localised(intent, self.time_zone) for intent in self.intents)
-        msgspec.structs.force_setattr(self, "intents", localised)
+        force_setattr(self, "intents", tuple(_localised(intent, self.time_zone) for intent in self.intents))
 
     def _check_groups(self, intent: Intent, path: str) -> None:
         for where, names in _groups_named(intent):
@@ -348,7 +361,7 @@ class IntentsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         ConfigError
             A name occurs twice, or a group does not exist.
         """
-        return msgspec.structs.replace(self, intents=self.intents + more)
+        return replace(self, intents=self.intents + more)
 
 
 def _groups_named(intent: Intent) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -358,9 +371,12 @@ def _groups_named(intent: Intent) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 
 def _localised(intent: Intent, time_zone: str) -> Intent:
-    if intent.when.time_zone:
-        return intent
-    return msgspec.structs.replace(intent, when=msgspec.structs.replace(intent.when, time_zone=time_zone))
+    when = replace(intent.when, time_zone=intent.when.time_zone or time_zone)
+    start, end = (
+        time.replace(tzinfo=zone(when.time_zone)) if time is not None and time.tzinfo is None else time
+        for time in (intent.valid_from, intent.expires)
+    )
+    return replace(intent, when=when, valid_from=start, expires=end)
 
 
 def load_intents(path: str | Path) -> IntentsFile:

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Final
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from qoe.toml import require
 
@@ -60,9 +61,9 @@ class When(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     time_zone: str = ""
 
     def __post_init__(self) -> None:
-        weekdays(self.days)
-        minute_of(self.start)
-        minute_of(self.end)
+        force_setattr(self, "days", _compact(weekdays(self.days)))
+        force_setattr(self, "start", _clock(minute_of(self.start)))
+        force_setattr(self, "end", _clock(minute_of(self.end)))
         zone(self.time_zone)
 
     def covers(self, at_s: float) -> bool:
@@ -86,7 +87,7 @@ class When(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
                     yield wall.replace(tzinfo=place, fold=fold).timestamp()
 
     def __str__(self) -> str:
-        days = ", ".join([self.days] if isinstance(self.days, str) else self.days) or "every day"
+        days = ", ".join(self.days) or "every day"
         hours = "" if (self.start, self.end) == ("00:00", "24:00") else f" {self.start}-{self.end}"
         return f"{days}{hours} ({self.time_zone or 'UTC'})"
 
@@ -108,6 +109,23 @@ def weekdays(days: str | tuple[str, ...]) -> frozenset[int]:
         at, to = DAYS.index(first), DAYS.index(last if dash else first)
         found.update((at + i) % _WEEK_DAYS for i in range((to - at) % _WEEK_DAYS + 1))
     return frozenset(found or range(_WEEK_DAYS))
+
+
+def _compact(days: frozenset[int]) -> tuple[str, ...]:
+    """Write days of the week as ranges, the same days always in the same way."""
+    if len(days) == _WEEK_DAYS:
+        return ()
+    firsts = [day for day in sorted(days) if (day - 1) % _WEEK_DAYS not in days]
+    ranges = []
+    for first in firsts:
+        n_days = next(n for n in range(1, _WEEK_DAYS + 1) if (first + n) % _WEEK_DAYS not in days)
+        last = DAYS[(first + n_days - 1) % _WEEK_DAYS]
+        ranges.append(DAYS[first] if n_days == 1 else f"{DAYS[first]}-{last}")
+    return tuple(ranges)
+
+
+def _clock(minute: int) -> str:
+    return f"{minute // 60:02d}:{minute % 60:02d}"
 
 
 @lru_cache(maxsize=256)
@@ -139,6 +157,5 @@ def instants(when: When, from_s: float, n_days: int) -> list[float]:
     """
     first = int(from_s // _QUARTER_S) + 1
     quarters = range(first, first + n_days * 96)
-    return sorted(
-        {t for t in when.boundaries(from_s, n_days) if t > from_s} | {float(q * _QUARTER_S) for q in quarters}
-    )
+    own = {t for t in when.boundaries(from_s, n_days) if t > from_s}
+    return sorted(own | {float(q * _QUARTER_S) for q in quarters})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -20,6 +20,13 @@ _TARGETS: Final = {
     "weight": "weight",
     "rate": "rate_at_least",
     "users_ratio": "users_ratio",
+}
+_KINDS: Final = {
+    "mos_at_least": ("users_ratio",),
+    "better_than": ("margin_mos",),
+    "weight": (),
+    "rate_at_least": (),
+    "share_at_least": ("share_at_most",),
 }
 _SELECT: Final = {
     "tier": "who",
@@ -71,7 +78,7 @@ class Term(NamedTuple):
 
 def to_terms(intent: Intent) -> list[Term]:
     """Take an intent apart; its name, priority and validity are left to the adapter."""
-    raw: dict[str, Any] = msgspec.to_builtins(intent)
+    raw: dict[str, Any] = msgspec.to_builtins(intent, enc_hook=float)  # Rate
     terms = [
         Term(key, "is", _tuple(value))
         for table in ("who", "what", "where")
@@ -130,13 +137,13 @@ def from_terms(
     valid_from: str | None = None,
     expires: str | None = None,
     path: str = "$",
-) -> tuple[Intent, list[str]]:
-    """Put an intent together.
+) -> tuple[list[Intent], list[str]]:
+    """Put intents together: one for each kind of target that the terms hold.
 
     Parameters
     ----------
     name : str
-        Its name.
+        Its name; of several, each has the kind of its target after it.
     terms : iterable of Term
         What it says.
     priority : int, optional
@@ -148,7 +155,8 @@ def from_terms(
 
     Returns
     -------
-    Intent
+    list of Intent
+        At least one.
     list of str
         What was left aside because nothing here can serve it, with its path.
 
@@ -157,21 +165,34 @@ def from_terms(
     ConfigError
         It has no target that can be served, or a value is none.
     """
-    raw: dict[str, Any] = {"name": name, "priority": PRIORITY if priority is None else priority}
-    raw |= {
-        key: _date(text, f"{path}: {key}")
-        for key, text in (("valid_from", valid_from), ("expires", expires))
-        if text
-    }
+    raw: dict[str, Any] = {"priority": PRIORITY if priority is None else priority}
+    for key, text in (("valid_from", valid_from), ("expires", expires)):
+        if text:
+            raw[key] = _date(text, f"{path}: {key}")
     aside = [f"{term.path}: {term.name} is left aside" for term in terms if not _put(raw, term)]
-    if "target" not in raw:
-        raise ConfigError(
-            "nothing in it that can be served: give a target on mos, rate, share or weight", path
-        )
-    if "margin_mos" in raw["target"]:
-        raw["target"].setdefault("better_than", {})
+    targets = list(_one_of_a_kind(raw.pop("target", {})))
+    if not targets:
+        raise ConfigError("nothing here can be served: give a target on mos, rate, share or weight", path)
+    names = [name] if len(targets) == 1 else [f"{name} ({next(iter(target))})" for target in targets]
+    return [
+        _intent({"name": label, "target": target} | raw, path)
+        for label, target in zip(names, targets, strict=True)
+    ], aside
+
+
+def _one_of_a_kind(target: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Take a target of several kinds apart."""
+    if "margin_mos" in target:
+        target.setdefault("better_than", {})
+    for kind, beside in _KINDS.items():
+        found = {key: target[key] for key in (kind, *beside) if key in target}
+        if kind in found or found.keys() & {"share_at_most"}:
+            yield found
+
+
+def _intent(raw: dict[str, Any], path: str) -> Intent:
     try:
-        return convert(raw, Intent), aside
+        return convert(raw, Intent)
     except ConfigError as error:
         message = str(error).removeprefix(f"{error.path}: ")
         raise ConfigError(f"{message} (at {error.path} of the intent)", path) from None
@@ -180,12 +201,13 @@ def from_terms(
 def _put(raw: dict[str, Any], term: Term) -> bool:
     """Put one term into the raw intent; False: it has no place there."""
     name, relation, values = term.name, term.relation, list(term.values)
-    if name in _SELECT and relation == "is":
-        value: Any = str(values[0]) if name == "direction" else [str(v) for v in values]
-        raw.setdefault(_SELECT[name], {})[name] = value
+    if name == "direction" and relation == "is":
+        raw.setdefault("where", {})["direction"] = str(values[0])
+    elif name in _SELECT and relation == "is":
+        _extend(raw.setdefault(_SELECT[name], {}), name, values)
     elif name.startswith("than_") and name[5:] in Others.__struct_encode_fields__:
-        than = raw.setdefault("target", {}).setdefault("better_than", {})
-        than[name[5:]] = [str(v) for v in values]
+        target = raw.setdefault("target", {})
+        _extend(target.setdefault("better_than", {}), name[5:], values)
     elif name in ("days", "hours", "time_zone"):
         _put_time(raw.setdefault("when", {}), name, [str(v) for v in values], term.path)
     elif name in _TARGETS and relation in ("at_least", "is") and len(values) == 1:
@@ -196,6 +218,10 @@ def _put(raw: dict[str, Any], term: Term) -> bool:
     else:
         return False
     return True
+
+
+def _extend(table: dict[str, Any], key: str, values: list[Any]) -> None:
+    table.setdefault(key, []).extend(str(value) for value in values)
 
 
 def _put_time(when: dict[str, Any], name: str, values: list[str], path: str) -> None:

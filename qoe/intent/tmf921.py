@@ -1,9 +1,9 @@
 """Intents and intent reports of TM Forum TMF921, Intent Management API v5.
 
-An intent's expression is a JsonLdExpression of the Intent Common Model (TR290): one ``icm:PropertyExpectation``
-whose ``icm:params`` say for whom, when and where it is, and what is to be had; and one
-``icm:ReportingExpectation``. Read are these, whatever the prefixes are called, and what in them cannot be served
-is told. A report tells ``icm:handlingState`` and the conditions that hold or not.
+An intent's expression is a JsonLdExpression of the Intent Common Model (TR290): an
+``icm:PropertyExpectation`` whose ``icm:params`` say for whom, when and where it is, and what is to be had;
+and an ``icm:ReportingExpectation``. Read are these, whatever the prefixes are called, and what in them cannot
+be served is told. A report tells ``icm:handlingState`` and the conditions that hold or not.
 
 What is written obeys ``Intent`` and ``IntentReport`` of the published OpenAPI file, read strictly: the report
 holds its intent by value, with type, name and href and without an id, as one with an id would be both of
@@ -12,6 +12,7 @@ holds its intent by value, with type, name and href and without an id, as one wi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -38,6 +39,10 @@ _HANDLING: Final = {
     Status.DEGRADED: "icm:StateDegraded",
     Status.FULFILMENTFAILED: "icm:StateDegraded",
 }
+_EVENT: Final = {
+    Status.ACKNOWLEDGED: "icm:IntentAccepted",
+    Status.TERMINATED: "icm:HandlingEnded",
+}
 _LIFECYCLE: Final = {
     Status.ACKNOWLEDGED: "Acknowledged",
     Status.TERMINATED: "Terminated",
@@ -62,8 +67,8 @@ class _Document(msgspec.Struct):
     valid_for: _Period = msgspec.field(name="validFor", default_factory=_Period)
 
 
-def read_intent(document: dict[str, Any], path: str = "$") -> tuple[Intent, list[str]]:
-    """Read a TMF921 ``Intent``.
+def read_intents(document: dict[str, Any], path: str = "$") -> tuple[list[Intent], list[str]]:
+    """Read a TMF921 ``Intent``, which may ask for several things.
 
     Parameters
     ----------
@@ -74,7 +79,8 @@ def read_intent(document: dict[str, Any], path: str = "$") -> tuple[Intent, list
 
     Returns
     -------
-    Intent
+    list of Intent
+        One for each kind of target.
     list of str
         What was left aside, with its path.
 
@@ -227,30 +233,37 @@ def write_report(
     """
     key = identifier(intent.name)
     degraded = summary.status in _DEGRADED
-    condition = {
-        "@type": "icm:ConditionReport",
-        "icm:reportsAbout": f"qoe:{_observed(intent)}",
-        "icm:reason": "icm:ReasonConditionNotMet" if degraded else "icm:ReasonConditionTrue",
-        "icm:observation": [_quantities(summary)],
-    }
-    report = {
+    event = "icm:StateDegrades" if degraded else "icm:StateComplies"
+    report: dict[str, Any] = {
         "@type": "icm:IntentReport",
         "icm:reportsAbout": f"qoe:{key}",
         "icm:reportNumber": n_report,
         "icm:reportTimestamp": rfc3339(at_s),
         "icm:handlingState": _HANDLING.get(summary.status, "icm:StateCompliant"),
         "icm:updateState": "icm:StateNoUpdate",
-        "icm:reportingEvent": "icm:StateDegrades" if degraded else "icm:StateComplies",
-        "icm:hasExpectationReport": {
-            f"qoe:{key}-property-report": {
-                "@type": "icm:ExpectationReport",
-                "icm:reportsAbout": f"qoe:{key}-property",
-                "icm:target": "_:service",
-                "icm:degraded" if degraded else "icm:compliant": [condition],
-            }
-        },
+        "icm:reportingEvent": _EVENT.get(summary.status, event),
     }
-    return _report(intent.name, describe_status(summary), at_s, report, href, n_report)
+    if summary.n_intervals:
+        report["icm:hasExpectationReport"] = _expectation_report(intent, summary, degraded)
+    return _report(intent.name, summary.describe(), at_s, report, href, n_report)
+
+
+def _expectation_report(intent: Intent, summary: IntentSummary, degraded: bool) -> dict[str, Any]:
+    key = identifier(intent.name)
+    condition = {
+        "@type": "icm:ConditionReport",
+        "icm:reportsAbout": f"qoe:{_observed(intent)}",
+        "icm:reason": "icm:ReasonConditionNotMet" if degraded else "icm:ReasonConditionTrue",
+        "icm:observation": [_quantities(summary)],
+    }
+    return {
+        f"qoe:{key}-property-report": {
+            "@type": "icm:ExpectationReport",
+            "icm:reportsAbout": f"qoe:{key}-property",
+            "icm:target": "_:service",
+            "icm:degraded" if degraded else "icm:compliant": [condition],
+        }
+    }
 
 
 def write_rejection(name: str, why: str, at_s: float, *, href: str = HREF) -> dict[str, Any]:
@@ -315,14 +328,5 @@ def _quantities(summary: IntentSummary) -> dict[str, Any]:
     return {
         word: [{"@type": "icm:Quantity", "icm:value": value}]
         for word, value in quantities.items()
-        if value == value  # not NaN
+        if math.isfinite(value)
     }
-
-
-def describe_status(summary: IntentSummary) -> str:
-    """Say how an intent has fared, in one sentence."""
-    if not summary.n_intervals:
-        return f"{summary.status}: it concerned nobody whose quality could be judged"
-    met = f"{summary.status}: met in {summary.met_ratio:.1%} of {summary.n_intervals} intervals"
-    reasons = ", ".join(f"{reason} {count}" for reason, count in summary.reasons.items())
-    return f"{met}; not met for {reasons}" if reasons else met
