@@ -11,7 +11,9 @@ The intents of other systems are read and answered by :mod:`qoe.intent.tmf921`, 
 from qoe.intent.admission import Admission, Reason, admit
 from qoe.intent.compiling import Compiled, GroupTarget, compile_intents
 from qoe.intent.conflicts import Conflict, find_conflicts
-from qoe.intent.fulfilment import Fulfilment, IntentSummary, Outcome, State, Status
+from qoe.intent.fulfilment import Fulfilment, IntentSummary, Status
+from qoe.intent.fulfilment_json import summaries_from_json, summaries_to_dict
+from qoe.intent.judging import Outcome, State
 from qoe.intent.model import Intent, IntentsFile, Target, load_intents
 from qoe.intent.select import Bearers
 
@@ -34,4 +36,6 @@ __all__ = [
     "compile_intents",
     "find_conflicts",
     "load_intents",
+    "summaries_from_json",
+    "summaries_to_dict",
 ]

@@ -19,7 +19,7 @@ import msgspec
 
 from qoe.config import CellsConfig
 from qoe.errors import ConfigError
-from qoe.intent.fulfilment import Outcome, State
+from qoe.intent.judging import Outcome, State
 from qoe.intent.model import Intent, IntentsFile, Profile, Target, Who
 from qoe.intent.terms import rfc3339
 from qoe.toml import convert, suggestion

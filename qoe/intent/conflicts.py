@@ -57,10 +57,15 @@ class Conflict:
     cell: str = ""
     shortfall_share_ratio: float = math.nan
 
+    @property
+    def idle(self) -> bool:
+        """Whether it is but an intent without effect."""
+        return self.kind in _IDLE
+
     def explain(self) -> str:
         """Say it in words, in one line."""
         names = " and ".join(f"'{name}'" for name in self.intents)
-        verb = "has no effect" if self.kind in _IDLE else "cannot be met in full"
+        verb = "has no effect" if self.idle else "cannot be met in full"
         if len(self.intents) > 1:
             verb = "conflict" if self.certain else "may conflict"
         place = f" in cell {self.cell}" if self.cell else ""

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final, Protocol
-
-import numpy as np
+from typing import Final
 
 from qoe.intent.admission import Admission, Reason
 from qoe.intent.compiling import Compiled, learnt_of
+from qoe.intent.judging import Allocation, Judge, Outcome, State, target_value
 from qoe.intent.model import Intent, IntentsFile
-from qoe.schema import BoolArray, FloatArray
+from qoe.schema import FloatArray
 
 _ROUNDING: Final = 1e-9
 _HEAD_ROOM_MOS: Final = 0.5
@@ -28,51 +26,6 @@ _HEAD_ROOM_DECAY: Final = 0.98
 _LOG_WEIGHT: Final = math.log(64.0)
 _LOG_WEIGHT_GAIN: Final = 0.5
 _LOG_WEIGHT_STEP: Final = 0.5
-_SHED_REASONS: Final = {"airtime_cap": Reason.AIRTIME_CAP, "unreachable": Reason.RADIO}
-
-
-class Shed(Protocol):
-    """A promise that the optimiser could not keep."""
-
-    @property
-    def kind(self) -> str:
-        """What it is: ``"floor"`` is one."""
-
-    @property
-    def index(self) -> int:
-        """Of the bearer."""
-
-    @property
-    def reason(self) -> str:
-        """Why."""
-
-
-class Allocation(Protocol):
-    """What an optimiser granted: shares, rates and MOS of the bearers, and what it shed."""
-
-    @property
-    def share_ratio(self) -> FloatArray:
-        """Share of each bearer."""
-
-    @property
-    def rate_bps(self) -> FloatArray:
-        """Rate of each."""
-
-    @property
-    def mos_after(self) -> FloatArray:
-        """MOS that the share is worth on the bearer's curve."""
-
-    @property
-    def shed(self) -> Sequence[Shed]:
-        """Promises that were not kept."""
-
-
-class State(StrEnum):
-    """What became of an intent in one interval."""
-
-    MET = "met"
-    NOT_MET = "not_met"
-    NOT_APPLICABLE = "not_applicable"
 
 
 class Status(StrEnum):
@@ -91,38 +44,6 @@ class Status(StrEnum):
     """Expired."""
     FULFILMENTFAILED = "FULFILMENTFAILED"
     """Not met of late, and out of reach while radio or path stay as they are."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """One intent in one interval of one cell.
-
-    Attributes
-    ----------
-    at_s : float
-        Seconds since 1970.
-    cell, direction, intent : str
-        Where, and its name.
-    state : State
-    n_bearers, n_met : int
-        Bearers concerned that could be judged, and those that have what was asked for.
-    value, target : float
-        What was measured and what was asked for: MOS (mean of the bearers), difference in MOS, rate (least,
-        bit/s), share or weight; NaN: not measured.
-    reason : Reason or None
-        Of those that miss it, the most frequent; None where it is met or does not apply.
-    """
-
-    at_s: float
-    cell: str
-    direction: str
-    intent: str
-    state: State
-    n_bearers: int
-    n_met: int
-    value: float
-    target: float
-    reason: Reason | None
 
 
 @dataclass(slots=True)
@@ -291,7 +212,7 @@ class Fulfilment:
         list of Outcome
             One for each intent that holds here, in order of priority.
         """
-        judge = _Judge(compiled, mos, allocation, admission, self._tolerance)
+        judge = Judge(compiled, mos, allocation, admission, self._tolerance)
         outcomes = []
         for i in compiled.in_order:
             outcome = judge.outcome(i)
@@ -304,16 +225,6 @@ class Fulfilment:
         """Tell how each intent has fared, in the order of the file, and its status at a time."""
         return [self._summary(intent, at_s) for intent in self._intents]
 
-    def to_dict(self, at_s: float) -> dict[str, Any]:
-        """Give the summaries as JSON can hold them: NaN becomes None.
-
-        Returns
-        -------
-        dict
-            ``at_s`` and ``intents``, a list of `IntentSummary` as dicts.
-        """
-        return {"at_s": at_s, "intents": [_plain(asdict(summary)) for summary in self.summaries(at_s)]}
-
     def _summary(self, intent: Intent, at_s: float) -> IntentSummary:
         record = self._records[intent.name]
         last = record.last()
@@ -325,13 +236,13 @@ class Fulfilment:
             record.n_not_applicable,
             record.n_met / record.n_intervals if record.n_intervals else math.nan,
             record.sum_value / record.n_value if record.n_value else math.nan,
-            record.target if last else _target_value(intent),
+            record.target if last else target_value(intent),
             dict(record.reasons.most_common()),
             max((spell.from_s for spell in last), default=math.nan),
             tuple(record.spells),
         )
 
-    def _learn(self, i: int, compiled: Compiled, judge: _Judge, outcome: Outcome) -> None:
+    def _learn(self, i: int, compiled: Compiled, judge: Judge, outcome: Outcome) -> None:
         key = (i, compiled.cell, compiled.direction)
         kind = compiled.intents[i].target.kind
         before = learnt_of(self.steer, i, compiled.intents[i], compiled)
@@ -345,129 +256,6 @@ class Fulfilment:
             short = judge.undelivered_mos(i)
             after = before + _HEAD_ROOM_GAIN * short if short > 0.0 else before * _HEAD_ROOM_DECAY
             self.steer[key] = min(after, _HEAD_ROOM_MOS)
-
-
-class _Judge:
-    """Judges the intents of one interval of one cell."""
-
-    def __init__(
-        self,
-        compiled: Compiled,
-        mos: FloatArray,
-        allocation: Allocation | None,
-        admission: Admission | None,
-        tolerance: float,
-    ) -> None:
-        self._compiled, self._mos = compiled, mos
-        self._allocation, self._admission, self._tolerance = allocation, admission, tolerance
-        self._judged = np.isfinite(mos)
-
-    def outcome(self, i: int) -> Outcome:
-        """Judge one intent."""
-        intent = self._compiled.intents[i]
-        target, kind = _target_value(intent), intent.target.kind
-        who = self._compiled.concerned[i] & self._judged
-        match kind:
-            case "mos_at_least":
-                good = who & (self._mos >= target - self._tolerance)
-                met = good.sum() >= intent.target.users_ratio * who.sum() - _ROUNDING
-                value = _mean(self._mos[who])
-            case "better_than":
-                against = self._compiled.others[i] & self._judged
-                value = _mean(self._mos[who]) - _mean(self._mos[against])
-                met = value >= target - self._tolerance
-                good = who & met
-            case "weight":
-                good, met, value = who, True, target
-            case "rate_at_least":
-                rate = self._granted("rate_bps")
-                good = who & (rate >= target * (1.0 - _ROUNDING))
-                met, value = bool(good.sum() == who.sum()), float(rate[who].min(initial=math.inf))
-            case _:
-                value = float(self._granted("share_ratio")[self._compiled.concerned[i]].sum())
-                met = self._within(i, value)
-                good = who & met
-        return self._outcome(i, who, good, bool(met), value, target)
-
-    def _outcome(
-        self, i: int, who: BoolArray, good: BoolArray, met: bool, value: float, target: float
-    ) -> Outcome:
-        n_bearers = int(who.sum())
-        state = State.MET if met else State.NOT_MET
-        if n_bearers == 0 or not math.isfinite(value):
-            state, value = State.NOT_APPLICABLE, math.nan
-        return Outcome(
-            self._compiled.at_s,
-            self._compiled.cell,
-            self._compiled.direction,
-            self._compiled.intents[i].name,
-            state,
-            n_bearers,
-            int(good.sum()),
-            value,
-            target,
-            self._reason(i, who & ~good) if state is State.NOT_MET else None,
-        )
-
-    def undelivered_mos(self, i: int) -> float:
-        """How much less than the target the worst bearer got that was promised it; 0: none."""
-        if self._allocation is None:
-            return 0.0
-        target = _target_value(self._compiled.intents[i])
-        promised = self._compiled.concerned[i] & self._judged
-        promised &= self._allocation.mos_after >= target - self._tolerance
-        return float(np.max(target - self._mos[promised], initial=0.0))
-
-    def _granted(self, what: str) -> FloatArray:
-        """Read from the allocation; NaN without one."""
-        if self._allocation is None:
-            return np.full(self._mos.size, np.nan)
-        granted: FloatArray = getattr(self._allocation, what)
-        return granted
-
-    def _within(self, i: int, value: float) -> bool:
-        least = self._compiled.intents[i].target.share_at_least or 0.0
-        most = self._compiled.intents[i].target.share_at_most
-        return least - _ROUNDING <= value and (most is None or value <= most + _ROUNDING)
-
-    def _reason(self, i: int, missing: BoolArray) -> Reason:
-        """Of the bearers that miss it, the most frequent reason; the first in doubt."""
-        group = self._admission.group_reasons.get(i) if self._admission else None
-        if group is not None:
-            return group
-        counts = Counter(self._why(i, int(b)) for b in np.flatnonzero(missing))
-        return counts.most_common(1)[0][0] if counts else Reason.CAPACITY
-
-    def _why(self, i: int, b: int) -> Reason:
-        if self._admission and (i, b) in self._admission.reasons:
-            return self._admission.reasons[i, b]
-        if self._allocation is None:
-            return Reason.CAPACITY
-        for shed in self._allocation.shed:
-            if shed.kind == "floor" and shed.index == b:
-                return _SHED_REASONS.get(shed.reason, Reason.CAPACITY)
-        intent = self._compiled.intents[i]
-        if intent.target.mos_at_least is None:
-            return Reason.CAPACITY
-        promised = self._allocation.mos_after[b] >= intent.target.mos_at_least - self._tolerance
-        return Reason.DELIVERY if promised else Reason.CAPACITY
-
-
-def _mean(values: FloatArray) -> float:
-    return float(values.mean()) if values.size else math.nan
-
-
-def _target_value(intent: Intent) -> float:
-    target = intent.target
-    values = {
-        "mos_at_least": target.mos_at_least,
-        "better_than": target.margin_mos,
-        "weight": target.weight,
-        "rate_at_least": target.rate_at_least_bps,
-        "share": target.share_at_least if target.share_at_least is not None else target.share_at_most,
-    }
-    value = values[target.kind]
-    return math.nan if value is None else float(value)
 
 
 def _status(intent: Intent, last: list[Spell], at_s: float) -> Status:
@@ -485,11 +273,3 @@ def _status(intent: Intent, last: list[Spell], at_s: float) -> Status:
         return Status.FULFILMENTFAILED
     met = any(spell.state is State.MET for spell in last)
     return Status.FULFILLED if met else Status.COMPLIANT
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(of) for key, of in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(of) for of in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

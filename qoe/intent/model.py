@@ -337,6 +337,9 @@ class IntentsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
             zone(self.time_zone)
         except ValueError as error:
             raise ConfigError(str(error), "$.time_zone") from None
+        for name, members in self.groups.items():
+            if not listed(members):
+                raise ConfigError("a group needs a member", f"$.group.{name}")
         seen: dict[str, int] = {}
         for i, intent in enumerate(self.intents):
             if intent.name in seen:
@@ -353,6 +356,24 @@ class IntentsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
                     hint = suggestion(name, tuple(self.groups)) or f"add it to [group]: {name} = [...]"
                     raise ConfigError(f"no group {name!r}; {hint}", f"{path}.{where}")
 
+    def without_groups(self, intent: Intent) -> Intent:
+        """Give an intent with the members of its groups in place of the groups, for those who know none.
+
+        Raises
+        ------
+        ConfigError
+            Its groups and its subscribers together cannot be said without groups.
+        """
+        target = intent.target
+        try:
+            if target.better_than is not None:
+                than = _ungrouped(target.better_than.who, self.groups)
+                others = replace(target.better_than, group=(), subscriber=than.subscriber)
+                target = replace(target, better_than=others)
+            return replace(intent, who=_ungrouped(intent.who, self.groups), target=target)
+        except ValueError as error:
+            raise ConfigError(str(error), f"intent {intent.name!r}") from None
+
     def with_intents(self, more: tuple[Intent, ...]) -> IntentsFile:
         """Give the same file with more intents at its end.
 
@@ -362,6 +383,19 @@ class IntentsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
             A name occurs twice, or a group does not exist.
         """
         return replace(self, intents=self.intents + more)
+
+
+def _ungrouped(who: Who, groups: dict[str, Patterns]) -> Who:
+    """Name the members of the groups in place of the groups."""
+    if not who.group:
+        return who
+    members = tuple(name for group in listed(who.group) for name in listed(groups[group]))
+    names = listed(who.subscriber)
+    if not names:
+        return Who(tier=who.tier, subscriber=members)
+    both = tuple(n for n in names if n in members) or tuple(m for m in members if m in names)
+    require(bool(both), "group and subscriber have no name in common, which no other standard can say")
+    return Who(tier=who.tier, subscriber=both)
 
 
 def _groups_named(intent: Intent) -> Iterator[tuple[str, tuple[str, ...]]]:

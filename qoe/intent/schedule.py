@@ -7,8 +7,9 @@ clock skips in spring does not come; one that it shows twice in autumn holds twi
 from __future__ import annotations
 
 import datetime as dt
+import math
 import zoneinfo
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Final
 
@@ -21,6 +22,7 @@ DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _DAY_MIN: Final = 24 * 60
 _QUARTER_S: Final = 900  # offsets from UTC change at whole quarters of an hour
 _WEEK_DAYS: Final = 7
+_LOOK_DAYS: Final = 14
 
 
 @lru_cache(maxsize=64)
@@ -144,18 +146,35 @@ def minute_of(text: str) -> int:
     return value
 
 
-def instants(when: When, from_s: float, n_days: int) -> list[float]:
-    """Give every time, in order, at which `when` can change, over some days from `from_s` on.
+def next_change(
+    holds: Callable[[float], bool], when: When, span_s: tuple[float, float], at_s: float
+) -> float | None:
+    """Give the next time at which something begins or ends to hold.
 
-    They are its own boundaries on the wall's clock and the quarters of an hour, at one of which a place
-    changes its offset from UTC.
+    Looked at are its own boundaries on the wall's clock, the ends of its validity, and the quarters of an
+    hour, at one of which a place changes its offset from UTC.
+
+    Parameters
+    ----------
+    holds : callable
+        Tells of a time, in seconds since 1970, whether it holds.
+    when : When
+        Its days and hours.
+    span_s : (float, float)
+        From when, and before when it is valid, in seconds since 1970.
+    at_s : float
+        Now.
 
     Returns
     -------
-    list of float
-        Seconds since 1970, above `from_s`.
+    float or None
+        Seconds since 1970; None: it does not change within two weeks of now and of its beginning.
     """
-    first = int(from_s // _QUARTER_S) + 1
-    quarters = range(first, first + n_days * 96)
-    own = {t for t in when.boundaries(from_s, n_days) if t > from_s}
-    return sorted(own | {float(q * _QUARTER_S) for q in quarters})
+    begin, end = span_s
+    times = {t for t in span_s if at_s < t < math.inf}
+    for start in {at_s, max(at_s, begin)} - {math.inf}:
+        first = int(start // _QUARTER_S) + 1
+        times.update(float(q * _QUARTER_S) for q in range(first, first + _LOOK_DAYS * 96))
+        times.update(when.boundaries(start, _LOOK_DAYS))
+    now = holds(at_s)
+    return next((t for t in sorted(times) if at_s < t <= end and holds(t) != now), None)
