@@ -312,7 +312,7 @@ class _Desk:
             who,
             "now",
             why,
-            f"To mend: {change}.",
+            change,
             cell=self._compiled.cell,
             shortfall_share_ratio=missing.share,
         )

@@ -337,8 +337,9 @@ class IntentsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
             zone(self.time_zone)
         except ValueError as error:
             raise ConfigError(str(error), "$.time_zone") from None
+        force_setattr(self, "groups", {name: listed(members) for name, members in self.groups.items()})
         for name, members in self.groups.items():
-            if not listed(members):
+            if not members:
                 raise ConfigError("a group needs a member", f"$.group.{name}")
         seen: dict[str, int] = {}
         for i, intent in enumerate(self.intents):

@@ -42,14 +42,13 @@ def _without_defaults(intent: dict[str, Any], time_zone: str) -> dict[str, Any]:
         del when["from"], when["to"]
     if when.get("time_zone") == time_zone:
         del when["time_zone"]
-    return {**intent, "when": when}
+    return {key: value for key, value in (intent | {"when": when}).items() if value != {}}
 
 
 def _pairs(table: dict[str, Any]) -> Iterator[str]:
     order = ("name", "priority", "who", "what", "when", "where", "target", "valid_from", "expires")
     for key in sorted(table, key=lambda key: order.index(key) if key in order else len(order)):
-        if table[key] not in ({}, [], ()):
-            yield f"{_key(key)} = {_value(table[key])}"
+        yield f"{_key(key)} = {_value(table[key])}"
 
 
 def _key(key: str) -> str:
