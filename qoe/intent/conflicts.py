@@ -69,7 +69,8 @@ class Conflict:
         if len(self.intents) > 1:
             verb = "conflict" if self.certain else "may conflict"
         place = f" in cell {self.cell}" if self.cell else ""
-        return f"{names} {verb}{place}: {self.why} (who: {self.who}; when: {self.when}). To mend: {self.change}."
+        what = f"{names} {verb}{place}: {self.why} (who: {self.who}; when: {self.when})"
+        return f"{what}. To mend: {self.change}."
 
 
 def find_conflicts(

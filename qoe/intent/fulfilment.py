@@ -24,7 +24,9 @@ _HEAD_ROOM_MOS: Final = 0.5
 _HEAD_ROOM_GAIN: Final = 0.5
 _HEAD_ROOM_DECAY: Final = 0.98
 _LOG_WEIGHT: Final = math.log(64.0)
+_AIM_MOS: Final = 0.1  # beyond the margin, so that what wavers stays above it
 _LOG_WEIGHT_GAIN: Final = 0.5
+_LOG_WEIGHT_DECAY: Final = 0.1
 _LOG_WEIGHT_STEP: Final = 0.5
 
 
@@ -249,8 +251,8 @@ class Fulfilment:
         if outcome.state is State.NOT_APPLICABLE:
             return
         if kind == "better_than":
-            step = _LOG_WEIGHT_GAIN * (outcome.target - outcome.value)
-            step = min(max(step, -_LOG_WEIGHT_STEP), _LOG_WEIGHT_STEP)
+            short = outcome.target + _AIM_MOS - outcome.value
+            step = min(short * (_LOG_WEIGHT_GAIN if short > 0.0 else _LOG_WEIGHT_DECAY), _LOG_WEIGHT_STEP)
             self.steer[key] = min(max(before + step, 0.0), _LOG_WEIGHT)
         elif kind == "mos_at_least":
             short = judge.undelivered_mos(i)
