@@ -158,7 +158,7 @@ class _Desk:
         self._missing: dict[tuple[int, Reason], _Missing] = {}
 
     def floors(self, i: int, asked_mos: FloatArray, target_mos: float, need: Need) -> None:
-        """Take the floors of one intent: with head room where that can be reached."""
+        """Take the floors of one intent, those that had to be lowered last."""
         self._alone = self._without.copy()
         plain = np.where(np.isnan(asked_mos), np.nan, target_mos)
         share = need(plain)
@@ -169,7 +169,7 @@ class _Desk:
             )
             self._lack(i, b, reason, short)
         floor, share = self._within_cap(asked_mos, plain, need)
-        for b in self._cheapest_first(i, share):
+        for b in sorted(self._cheapest_first(i, share), key=lambda b: bool(floor[b] < plain[b])):
             if self._take(i, b, share[b]):
                 self.floor[b] = np.fmax(self.floor[b], floor[b])
 

@@ -22,11 +22,14 @@ from qoe.schema import FloatArray
 _ROUNDING: Final = 1e-9
 _HEAD_ROOM_MOS: Final = 0.5
 _HEAD_ROOM_GAIN: Final = 0.5
-_HEAD_ROOM_DECAY: Final = 0.98
+_HEAD_ROOM_DECAY: Final = 0.999
 _LOG_WEIGHT: Final = math.log(64.0)
 _AIM_MOS: Final = 0.1  # beyond the margin, so that what wavers stays above it
+_IDLE_MOS: Final = 0.3  # beyond that nothing changes: shares move in steps
 _LOG_WEIGHT_GAIN: Final = 0.5
-_LOG_WEIGHT_DECAY: Final = 0.1
+_LOG_WEIGHT_DECAY: Final = (
+    0.002  # what was learnt is let go a hundred times as slowly: few misses to find out
+)
 _LOG_WEIGHT_STEP: Final = 0.5
 
 
@@ -252,8 +255,8 @@ class Fulfilment:
             return
         if kind == "better_than":
             short = outcome.target + _AIM_MOS - outcome.value
-            step = min(short * (_LOG_WEIGHT_GAIN if short > 0.0 else _LOG_WEIGHT_DECAY), _LOG_WEIGHT_STEP)
-            self.steer[key] = min(max(before + step, 0.0), _LOG_WEIGHT)
+            gain = _LOG_WEIGHT_GAIN if short > 0.0 else _LOG_WEIGHT_DECAY * (short < -_IDLE_MOS)
+            self.steer[key] = min(max(before + min(gain * short, _LOG_WEIGHT_STEP), 0.0), _LOG_WEIGHT)
         elif kind == "mos_at_least":
             short = judge.undelivered_mos(i)
             after = before + _HEAD_ROOM_GAIN * short if short > 0.0 else before * _HEAD_ROOM_DECAY
