@@ -61,7 +61,7 @@ def test_help_teaches(run: Any, deed: list[str]) -> None:
 
 
 def test_the_example_is_sound(run: Any) -> None:
-    """The example has no conflict; at a peak hour what is to hold does, for whom it means, until it changes."""
+    """The example has no conflict; at a peak hour what is to hold does, for whom it means, until when."""
     code, out, err = run("check", EXAMPLE, "--cells", CELLS, "--at", AT)
     assert (code, err) == (0, [])
     assert out.splitlines()[-1] == "No conflicts"
@@ -79,7 +79,7 @@ def test_conflicts_are_told(run: Any, tmp_path: Path) -> None:
     path = write(tmp_path / "intents.toml", PULL)
     code, out, err = run("check", path, "--at", AT)
     assert (code, err) == (1, [])
-    assert "- 'a' and 'b' conflict: each is to be better than the next" in out
+    assert "- 'a' and 'b' conflict: each is to be better than the next" in " ".join(out.split())
     code, out, _ = run("check", path, "--at", AT, "--json")
     (conflict,) = json.loads(out)["conflicts"]
     assert (conflict["kind"], conflict["intents"]) == ("comparison_cycle", ["a", "b"])
@@ -91,7 +91,7 @@ def test_what_has_no_effect_is_told_and_no_failure(run: Any, tmp_path: Path) -> 
     text = "[[intent]]\nname = 'a'\nwho = { tier = 'glod' }\ntarget = { weight = 2 }\n"
     code, out, _ = run("check", write(tmp_path / "intents.toml", text), "--cells", CELLS, "--at", AT)
     assert code == 0
-    assert "- 'a' has no effect: no bearer of the cells is of tier glod" in out
+    assert "- 'a' has no effect: no bearer of the cells is of tier glod" in " ".join(out.split())
 
 
 def test_what_cells_can_keep(run: Any, tmp_path: Path) -> None:
@@ -106,10 +106,15 @@ def test_what_cells_can_keep(run: Any, tmp_path: Path) -> None:
     floor += "target = {{ mos_at_least = 4.2 }}\n"
     text = floor.format("a", 2, "silver") + floor.format("b", 1, "gold")
     problem = write(tmp_path / "problem.json", cells)
+    later = write(tmp_path / "later.toml", text + 'when = { from = "20:00" }\n')
+    code, out, _ = run("check", later, "--problem", problem, "--at", AT)
+    assert code == 1
+    assert "who: s2; when: from 2026-11-30T20:00:00+00:00 on" in " ".join(out.split())
     code, out, _ = run("check", write(tmp_path / "intents.toml", text), "--problem", problem, "--at", AT)
     assert code == 1
     assert (
-        "'b' and 'a' conflict in cell busy: MOS at least 4.2 for tier silver needs 20.0% of the cell" in out
+        "'b' and 'a' conflict in cell busy: MOS at least 4.2 for tier silver needs 20.0% of the cell"
+        in " ".join(out.split())
     )
 
 

@@ -122,6 +122,19 @@ def test_better_than_starts_with_a_weight_and_learns() -> None:
     assert elsewhere.weight[0] == compiled.weight[0]
 
 
+def test_no_mos_is_asked_where_none_is_judged() -> None:
+    """Control traffic and bearers that feed others get no floor, unless their class is named."""
+    crowd = Bearers("city-1", "up", ["ana"] * 4, ["video", "other", "unknown", "voip"], ["gold"] * 4)
+    judged = np.array([False, True, True, True])
+    file = intents(
+        "target = { mos_at_least = 3 }", "what = { class = 'other' }; target = { mos_at_least = 2 }"
+    )
+    compiled = compile_intents(file, crowd, NOON, judged=judged)
+    assert np.array_equal(compiled.floor_mos, [np.nan, 2.0, np.nan, 3.0], equal_nan=True)
+    better = intents("what = { class = 'voip' }; target = { better_than = {} }")
+    assert not compile_intents(better, crowd, NOON, judged=judged).others.any()
+
+
 def test_no_intents_ask_for_nothing() -> None:
     """A file without intents leaves a cell as it is."""
     compiled = compile_intents(IntentsFile(), CELL, NOON)

@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from qoe.intent import Bearers, Compiled, Conflict, Intent, IntentsFile
     from qoe.optimise import CellProblem
 
+_AHEAD_S: Final = 7 * 86_400.0
 _EXAMPLES: Final = """\
 examples:
   qoe intents check intents.toml --cells cells.toml --at 2026-11-30T09:00+01:00
@@ -172,10 +174,20 @@ def _problems(path: Path) -> list[CellProblem]:
 
 
 def _of_cells(file: IntentsFile, problems: list[CellProblem], at_s: float) -> Iterator[Conflict]:
+    """Find what cells cannot keep, now and whenever within a week an intent begins to hold or ends."""
+    from dataclasses import replace
+
     from qoe.intent import compile_intents
 
-    for problem in problems:
-        yield from _admitted(problem, compile_intents(file, problem, at_s))
+    times = {at_s} | {t for i in file.intents for t in _changes(i, at_s) if t < at_s + _AHEAD_S}
+    seen: set[tuple[str, str, tuple[str, ...]]] = set()
+    for time_s, problem in product(sorted(times) if problems else (), problems):
+        for conflict in _admitted(problem, compile_intents(file, problem, time_s)):
+            key = (conflict.cell, conflict.kind, conflict.intents)
+            if key not in seen:
+                when = "now" if time_s == at_s else f"from {_written(time_s, file.time_zone)} on"
+                yield replace(conflict, when=when)
+            seen.add(key)
 
 
 def _admitted(problem: CellProblem, compiled: Compiled) -> tuple[Conflict, ...]:
@@ -197,7 +209,7 @@ def _standing(intent: Intent, file: IntentsFile, at_s: float, crowds: list[Beare
     from qoe.intent.conflicts import describe
     from qoe.intent.select import in_cell, selector_of
 
-    change = _next_change(intent, at_s)
+    change = next(_changes(intent, at_s), None)
     who = selector_of(intent, file.groups)
     meant = {
         name
@@ -218,10 +230,10 @@ def _standing(intent: Intent, file: IntentsFile, at_s: float, crowds: list[Beare
     }
 
 
-def _next_change(intent: Intent, at_s: float) -> float | None:
-    from qoe.intent.schedule import next_change
+def _changes(intent: Intent, at_s: float) -> Iterator[float]:
+    from qoe.intent.schedule import changes
 
-    return next_change(intent.applies, intent.when, intent.span_s, at_s)
+    return changes(intent.applies, intent.when, intent.span_s, at_s)
 
 
 def _written(at_s: float, time_zone: str = "") -> str:
@@ -242,28 +254,25 @@ def _conflict(conflict: Conflict) -> dict[str, Any]:
 
 
 def _check_lines(found: dict[str, Any]) -> Iterator[str]:
-    from qoe.report import tables
+    import textwrap
+
+    from qoe.report.tables import WIDTH
 
     yield f"At {found['at']}"
-    rows = [
-        (
-            "yes" if row["holds"] else "no",
-            row["name"],
-            str(row["priority"]),
-            row["who"],
-            row["target"],
-            row["when"],
-            row["next_change"] or "never",
-            "" if row["n_subscribers"] is None else str(row["n_subscribers"]),
-        )
-        for row in found["intents"]
-    ]
-    header = "holds intent >priority who target when changes >subscribers"
-    yield from tables.aligned(header, rows, tables.bold_for(sys.stdout))
+    for row in found["intents"]:
+        change = row["next_change"] or ("further notice" if row["holds"] else "never")
+        until = "until" if row["holds"] else "not before" if row["next_change"] else "holds"
+        parts = [row["who"], row["when"], f"{until} {change}"]
+        if row["n_subscribers"] is not None:
+            parts.append(f"subscribers: {row['n_subscribers']}")
+        yield ""
+        mark = "holds" if row["holds"] else "idle "
+        yield f"{mark}  {row['name']} (priority {row['priority']}): {row['target']}"
+        yield textwrap.fill("; ".join(parts), WIDTH, initial_indent=" " * 7, subsequent_indent=" " * 7)
     yield ""
-    conflicts = found["conflicts"]
-    yield from (f"- {conflict['explanation']}" for conflict in conflicts)
-    if not conflicts:
+    for conflict in found["conflicts"]:
+        yield textwrap.fill(f"- {conflict['explanation']}", WIDTH, subsequent_indent="  ")
+    if not found["conflicts"]:
         yield "No conflicts"
 
 

@@ -24,6 +24,8 @@ from qoe.schema import BoolArray, FloatArray
 Steer: TypeAlias = Mapping[tuple[int, str, str], float]
 """By index of the intent, cell and direction: MOS above a floor, or the logarithm of a weight."""
 
+_NOT_JUDGED: Final = ("unknown", "other")
+
 START_LOG_WEIGHT: Final = 0.5
 """What "better than" begins with, before anything was measured."""
 
@@ -101,7 +103,14 @@ class Compiled:
         )
 
 
-def compile_intents(file: IntentsFile, crowd: Crowd, at_s: float, *, steer: Steer | None = None) -> Compiled:
+def compile_intents(
+    file: IntentsFile,
+    crowd: Crowd,
+    at_s: float,
+    *,
+    judged: BoolArray | None = None,
+    steer: Steer | None = None,
+) -> Compiled:
     """Compile intents for the bearers of one cell in one direction.
 
     Parameters
@@ -112,12 +121,16 @@ def compile_intents(file: IntentsFile, crowd: Crowd, at_s: float, *, steer: Stee
         The bearers: an optimiser's problem or `Bearers`.
     at_s : float
         When, in seconds since 1970.
+    judged : ndarray of bool, shape (n_bearers,), optional
+        Bearers whose MOS means something; False for one that but feeds another (acknowledgements, requests):
+        no MOS is asked for it. Default: all.
     steer : Steer, optional
         Of `Fulfilment.steer`: what the loop has learnt.
 
     Returns
     -------
     Compiled
+        Of the classes ``unknown`` and ``other`` no MOS is asked, unless an intent names them.
     """
     intents, n_bearers = file.intents, len(crowd.subscriber)
     shape = (len(intents), n_bearers)
@@ -127,10 +140,12 @@ def compile_intents(file: IntentsFile, crowd: Crowd, at_s: float, *, steer: Stee
     learnt = [learnt_of(steer or {}, i, intent, crowd) for i, intent in enumerate(intents)]
     selectors = [selector_of(intent, file.groups) for intent in intents]
     for i in np.flatnonzero(applies):
-        target = intents[i].target
-        concerned[i] = selectors[i].mask(crowd)
+        target, meant = intents[i].target, selectors[i].mask(crowd)
+        on_mos = target.kind in ("mos_at_least", "better_than")
+        concerned[i] = meant & _judged(crowd, selectors[i], judged) if on_mos else meant
         if target.better_than is not None:
-            others[i] = others_of(target.better_than, file.groups).mask(crowd) & ~concerned[i]
+            than = others_of(target.better_than, file.groups)
+            others[i] = than.mask(crowd) & _judged(crowd, than, judged) & ~meant
         if target.mos_at_least is not None:
             floors[i, concerned[i]] = min(target.mos_at_least + learnt[i], MOS_RANGE[1])
         if target.rate_at_least_bps is not None:
@@ -153,6 +168,13 @@ def compile_intents(file: IntentsFile, crowd: Crowd, at_s: float, *, steer: Stee
         tuple(_group(intents[i], concerned[i]) for i in grouped),
         grouped,
     )
+
+
+def _judged(crowd: Crowd, selector: Selector, judged: BoolArray | None) -> BoolArray:
+    """Tell where a MOS means something: not of classes that nobody judges, unless they are named."""
+    named = bool(selector.app_class)
+    classes = np.array([named or name not in _NOT_JUDGED for name in crowd.app_class], np.bool_)
+    return classes if judged is None else classes & judged
 
 
 def learnt_of(steer: Steer, i: int, intent: Intent, place: Crowd | Compiled) -> float:

@@ -146,10 +146,10 @@ def minute_of(text: str) -> int:
     return value
 
 
-def next_change(
+def changes(
     holds: Callable[[float], bool], when: When, span_s: tuple[float, float], at_s: float
-) -> float | None:
-    """Give the next time at which something begins or ends to hold.
+) -> Iterator[float]:
+    """Give the times at which something begins or ends to hold, in order.
 
     Looked at are its own boundaries on the wall's clock, the ends of its validity, and the quarters of an
     hour, at one of which a place changes its offset from UTC.
@@ -165,10 +165,10 @@ def next_change(
     at_s : float
         Now.
 
-    Returns
-    -------
-    float or None
-        Seconds since 1970; None: it does not change within two weeks of now and of its beginning.
+    Yields
+    ------
+    float
+        Seconds since 1970, above `at_s`, within two weeks of now and of its beginning.
     """
     begin, end = span_s
     times = {t for t in span_s if at_s < t < math.inf}
@@ -176,5 +176,8 @@ def next_change(
         first = int(start // _QUARTER_S) + 1
         times.update(float(q * _QUARTER_S) for q in range(first, first + _LOOK_DAYS * 96))
         times.update(when.boundaries(start, _LOOK_DAYS))
-    now = holds(at_s)
-    return next((t for t in sorted(times) if at_s < t <= end and holds(t) != now), None)
+    state = holds(at_s)
+    for time in sorted(t for t in times if at_s < t <= end):
+        if holds(time) != state:
+            state = not state
+            yield time
