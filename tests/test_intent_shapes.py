@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
 import json
 import math
@@ -212,7 +213,7 @@ def test_tmf921_of_others_is_read() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"priority": "first"}, "$.priority: 'first' is no whole number from 1 to 100"),
+        ({"priority": "first"}, "$.priority: 'first' is no finite number"),
         ({"name": 3}, "$.name: Expected `str`, got `int`"),
         (
             {"expression": {"@type": "TurtleExpression", "expressionValue": "@prefix x: <y> ."}},
@@ -262,6 +263,53 @@ def test_ts28312_of_others_is_read() -> None:
     assert first.where == Where(cell="busy,3", direction="down")
     assert (second.name, second.target) == ("two b", Target(mos_at_least=3.5))
     assert aside == ["$.attributes.intentExpectations[0].expectationTargets[1]: low_sinrratio is left aside"]
+
+
+JUNK = (
+    None,
+    True,
+    -1,
+    0,
+    3.7,
+    10**30,
+    math.inf,
+    math.nan,
+    "",
+    "x",
+    "a=b",
+    "99:99-1:1",
+    [],
+    {},
+    [[]],
+    {"a": 1},
+)
+
+
+@settings(max_examples=300)
+@given(st.data())
+def test_whatever_comes_is_read_or_refused(data: st.DataObject) -> None:
+    """A document with something odd anywhere in it is read as valid intents, or refused in one line."""
+    intent = Intent(name="peak", target=Target(mos_at_least=4.0, users_ratio=0.9), when=When(days="mon"))
+    module = data.draw(st.sampled_from([tmf921, ts28312]))
+    document = through_json(module.write_intent(intent))
+    for _ in range(data.draw(st.integers(1, 3))):
+        at: Any = document
+        while True:
+            keys = list(at) if isinstance(at, dict) else list(range(len(at)))
+            key = data.draw(st.sampled_from(keys)) if keys else None
+            if key is None or not isinstance(at[key], dict | list) or data.draw(st.booleans()):
+                break
+            at = at[key]
+        if key is not None:
+            at[key] = copy.deepcopy(data.draw(st.sampled_from(JUNK)))
+    read, refusal = [], ""
+    try:
+        read, _ = module.read_intents(document)
+    except ConfigError as error:
+        refusal = str(error)
+    assert bool(read) != bool(refusal)
+    assert "\n" not in refusal
+    assert [e for one in read for e in errors(TMF921, "Intent", through_json(tmf921.write_intent(one)))] == []
 
 
 def test_what_another_network_element_means_is_told() -> None:

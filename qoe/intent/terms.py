@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import re
 import zlib
 from collections.abc import Iterable, Iterator
@@ -201,6 +202,8 @@ def _intent(raw: dict[str, Any], path: str) -> Intent:
 def _put(raw: dict[str, Any], term: Term) -> bool:
     """Put one term into the raw intent; False: it has no place there."""
     name, relation, values = term.name, term.relation, list(term.values)
+    if not values:
+        return False
     if name == "direction" and relation == "is":
         raw.setdefault("where", {})["direction"] = str(values[0])
     elif name in _SELECT and relation == "is":
@@ -237,7 +240,7 @@ def _put_time(when: dict[str, Any], name: str, values: list[str], path: str) -> 
 
 
 def number(value: Any, path: str) -> float:
-    """Read a number, or text that holds one.
+    """Read a finite number, or text that holds one.
 
     Raises
     ------
@@ -245,11 +248,26 @@ def number(value: Any, path: str) -> float:
         It is neither.
     """
     try:
-        if isinstance(value, bool):
-            raise ValueError
-        return float(value)
-    except (TypeError, ValueError):
-        raise ConfigError(f"{value!r} is no number", path) from None
+        read = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        read = math.nan
+    if not math.isfinite(read):
+        raise ConfigError(f"{value!r} is no finite number", path)
+    return read
+
+
+def whole(value: Any, least: int, most: int, path: str) -> int:
+    """Read a whole number, or text that holds one.
+
+    Raises
+    ------
+    ConfigError
+        It is none, or not from `least` to `most`.
+    """
+    read = number(value, path)
+    if not (read.is_integer() and least <= read <= most):
+        raise ConfigError(f"{value!r} is no whole number from {least} to {most}", path)
+    return int(read)
 
 
 def _date(text: str, path: str) -> dt.datetime:
@@ -265,7 +283,7 @@ def _date(text: str, path: str) -> dt.datetime:
 def rfc3339(at_s: float) -> str:
     """Write a time, in seconds since 1970, as RFC 3339 in UTC."""
     time = dt.datetime.fromtimestamp(at_s, dt.UTC)
-    return time.isoformat(timespec="milliseconds" if time.microsecond else "seconds").replace("+00:00", "Z")
+    return time.isoformat().replace("+00:00", "Z")
 
 
 def identifier(name: str) -> str:

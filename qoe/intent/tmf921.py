@@ -21,7 +21,7 @@ import msgspec
 from qoe.errors import ConfigError
 from qoe.intent.fulfilment import IntentSummary, Status
 from qoe.intent.model import Intent
-from qoe.intent.terms import Term, canonical, from_terms, identifier, rfc3339, to_terms
+from qoe.intent.terms import Term, canonical, from_terms, identifier, rfc3339, to_terms, whole
 from qoe.toml import convert
 
 HREF: Final = "/tmf-api/intentManagement/v5/intent"
@@ -95,12 +95,10 @@ def read_intents(document: dict[str, Any], path: str = "$") -> tuple[list[Intent
         raise ConfigError(f"a {read.expression.kind} is not read; send a JsonLdExpression", here)
     terms = [term for params, at in _params(read.expression.value, here) for term in _terms(params, at)]
     priority = read.priority
-    if priority is not None and not priority.strip().isdecimal():
-        raise ConfigError(f"{priority!r} is no whole number from 1 to 100", f"{path}.priority")
     return from_terms(
         read.name,
         terms,
-        priority=None if priority is None else int(priority),
+        priority=None if priority is None else whole(priority, 1, 100, f"{path}.priority"),
         valid_from=read.valid_for.start,
         expires=read.valid_for.end,
         path=path,

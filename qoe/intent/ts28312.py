@@ -15,7 +15,6 @@ shapes of both versions; rates are in Mbit/s.
 
 from __future__ import annotations
 
-import datetime as dt
 import math
 import re
 from collections.abc import Iterator, Sequence
@@ -28,7 +27,7 @@ from qoe.intent.conflicts import Conflict
 from qoe.intent.fulfilment import IntentSummary, Status
 from qoe.intent.model import Intent
 from qoe.intent.schedule import DAYS, minute_of, weekdays
-from qoe.intent.terms import Term, canonical, from_terms, identifier, number, rfc3339, to_terms
+from qoe.intent.terms import Term, canonical, from_terms, identifier, number, rfc3339, to_terms, whole
 
 SUBNETWORK: Final = "SubNetwork=1"
 _RAT: Final = {
@@ -38,6 +37,7 @@ _RAT: Final = {
 }
 _RATES: Final = {"down": "AveDLRANUEThpt", "up": "AveULRANUEThpt", "": "AveRANUEThpt"}
 _MBPS: Final = 1e6
+_LAST_S: Final = 253_402_300_799.0  # the end of the year 9999
 _AT_LEAST: Final = "IS_EQUAL_TO_OR_GREATER_THAN"
 _CONDITION: Final = {"is": "IS_EQUAL_TO", "at_least": _AT_LEAST, "at_most": "IS_EQUAL_TO_OR_LESS_THAN"}
 _RELATION: Final = {
@@ -113,7 +113,7 @@ def _read(name: str, terms: list[Term], priority: Any, path: str) -> tuple[list[
     return from_terms(
         name,
         [term for term in terms if term.name not in spans],
-        priority=None if priority is None else int(number(priority, f"{path}: intentPriority")),
+        priority=None if priority is None else whole(priority, 1, 100, f"{path}: intentPriority"),
         valid_from=spans.get("valid_from"),
         expires=spans.get("expires"),
         path=path,
@@ -176,19 +176,19 @@ def _object_terms(obj: dict[str, Any], path: str) -> Iterator[Term]:
 def _context_terms(info: _Info) -> Iterator[Term]:
     zoned = _ZONED.fullmatch(info.name)
     name, place = (zoned["name"], zoned["zone"]) if zoned else (info.name, None)
-    if name == "RAT" and set(info.values) >= {"EUTRAN", "NR"}:
+    if name == "RAT" and all(kind in info.values for kind in ("EUTRAN", "NR")):
         return
     if place:
         yield Term("time_zone", "is", (place,), info.path)
     relation = _RELATION.get(info.condition, "unknown")
     if name == _DAYS:
-        days = tuple(DAYS[int(number(day, info.path)) - 1] for day in info.values)
+        days = tuple(DAYS[whole(day, 1, 7, info.path) - 1] for day in info.values)
         yield Term("days", "is", days, info.path)
     elif name == _HOURS and len(info.values) == 2:
-        clock = [divmod(int(number(minute, info.path)), 60) for minute in info.values]
+        clock = [divmod(whole(minute, 0, 1440, info.path), 60) for minute in info.values]
         yield Term("hours", "is", ("-".join(f"{h:02d}:{m:02d}" for h, m in clock),), info.path)
-    elif name in ("validFromUnixTime", "expiryUnixTime"):
-        time = dt.datetime.fromtimestamp(number(info.values[0], info.path), dt.UTC).isoformat()
+    elif name in ("validFromUnixTime", "expiryUnixTime") and len(info.values) == 1:
+        time = rfc3339(min(max(number(info.values[0], info.path), 0.0), _LAST_S))
         yield Term("expires" if name == "expiryUnixTime" else "valid_from", "is", (time,), info.path)
     elif name != "timeZone":
         yield Term(canonical(name), relation, info.values, info.path)
@@ -197,7 +197,7 @@ def _context_terms(info: _Info) -> Iterator[Term]:
 def _target_terms(info: _Info) -> Iterator[Term]:
     relation = _RELATION.get(info.condition, "unknown")
     direction = {"AveDLRANUEThpt": "down", "DlThptPerUE": "down", "AveULRANUEThpt": "up", "UlThptPerUE": "up"}
-    if info.name in (*direction, _RATES[""]) and relation == "at_least":
+    if info.name in (*direction, _RATES[""]) and relation == "at_least" and len(info.values) == 1:
         yield Term("rate", "at_least", (number(info.values[0], info.path) * _MBPS,), info.path)
         if info.name in direction:
             yield Term("direction", "is", (direction[info.name],), info.path)
