@@ -48,6 +48,16 @@ def test_the_example() -> None:
     assert file.profiles["QOS_L"] == Profile(target=Target(rate_at_least_bps=Rate(2e6)), priority=25)
 
 
+def test_the_documents_example() -> None:
+    """What docs/intents.md shows is of the example file."""
+    text = (EXAMPLE.parent.parent / "docs" / "intents.md").read_text(encoding="utf-8")
+    shown = convert(tomllib.loads(text.split("```toml\n")[1].split("```")[0]), IntentsFile)
+    file = load_intents(EXAMPLE)
+    assert len(shown.intents) == 3
+    assert set(map(repr, shown.intents)) <= set(map(repr, file.intents))
+    assert shown.groups == file.groups
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
