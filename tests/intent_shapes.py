@@ -1,8 +1,8 @@
 """The rules of published interfaces that the intents' adapters must obey, as JSON Schemas of our own wording.
 
-Written down from the OpenAPI files of TMF921 v5.0.0, TS 28.312 versions 17.3.0 and 18.2.0 (with TS 28.623's
-Top, Dn and DateTime) and CAMARA Quality-On-Demand; what they only describe is left out. `oneOf` is strict, as
-JSON Schema has it: just one branch may hold.
+Written down from the OpenAPI files of TMF921 v5.0.0, TS 28.312 versions 17.3.0, 17.6.0 and 18.2.0 (with TS
+28.623's Top, Dn and DateTime) and CAMARA Quality-On-Demand; what they only describe is left out. `oneOf` is
+strict, as JSON Schema has it: just one branch may hold.
 """
 
 from __future__ import annotations
@@ -298,6 +298,69 @@ TS28312_17: dict[str, Any] = {
                     )
                 ),
                 intentContexts=array(_context(_NUMBERS)),
+                intentFulfilmentInfo=ref("FulfilmentInfo"),
+            ),
+        ]
+    },
+}
+_RAT = array(enum("UTRAN", "EUTRAN", "NR"))
+_LATER_CONDITION = enum(*CONDITIONS, "IS_ALL_OF")
+_LATER_CONTEXT = struct(contextAttribute=TEXT, contextCondition=_LATER_CONDITION, contextValueRange=_NUMBERS)
+_LATER_TARGET = struct(
+    targetName=TEXT,
+    targetCondition=_LATER_CONDITION,
+    targetValueRange=NUMBER,
+    targetContexts=array(_LATER_CONTEXT),
+)
+
+
+def _later_expectation(
+    object_type: dict[str, Any], contexts: dict[str, Any], targets: dict[str, Any]
+) -> dict[str, Any]:
+    return struct(
+        ("expectationId",),
+        expectationId=TEXT,
+        expectationVerb=enum("DELIVER", "ENSURE"),
+        expectationObject=struct(objectType=object_type, objectInstance=TEXT, objectContexts=array(contexts)),
+        expectationTargets=array(targets),
+        expectationContexts=array(_LATER_CONTEXT),
+        expectationfulfilmentInfo=ref("FulfilmentInfo"),
+    )
+
+
+# IntentNrm 17.5.0 with IntentExpectations 17.6.0
+TS28312_176: dict[str, Any] = TS28312_17 | {
+    "IntentExpectation": _later_expectation(
+        enum("RAN_SubNetwork", "EdgeService_Support"), _LATER_CONTEXT, _LATER_TARGET
+    ),
+    "RadioNetworkExpectation": _later_expectation(
+        enum("RAN_SubNetwork"),
+        _one_of(
+            _fixed_context("CoverageAreaPolygon", "IS_ALL_OF", array({"type": "object"})),
+            _fixed_context("CoverageAreaTac", "IS_ALL_OF", _TEXTS),
+            _fixed_context("PLMN", "IS_ALL_OF", array({"type": "object"})),
+            _fixed_context("NRFqBand", "IS_ALL_OF", _TEXTS),
+            _fixed_context("RAT", "IS_ALL_OF", _RAT),
+            _LATER_CONTEXT,
+        ),
+        _one_of(*_RADIO_TARGETS, _LATER_TARGET),
+    ),
+    "ServiceSupportExpectation": _later_expectation(
+        enum("Service_Support"), _LATER_CONTEXT, _one_of(*_SERVICE_TARGETS, _LATER_TARGET)
+    ),
+    "Intent-Single": {
+        "allOf": [
+            TS28312_17["Intent-Single"]["allOf"][0],
+            struct(
+                userLabel=TEXT,
+                intentExpectations=array(
+                    _one_of(
+                        ref("IntentExpectation"),
+                        ref("RadioNetworkExpectation"),
+                        ref("ServiceSupportExpectation"),
+                    )
+                ),
+                intentContexts=array(_LATER_CONTEXT),
                 intentFulfilmentInfo=ref("FulfilmentInfo"),
             ),
         ]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from intent_shapes import CAMARA, TMF921, TS28312_17, TS28312_18, errors
+from intent_shapes import CAMARA, TMF921, TS28312_17, TS28312_18, TS28312_176, errors
 from msgspec.structs import replace
 
 from qoe.config import decode
@@ -122,6 +122,7 @@ def test_ts28312_round_trip(intent: Intent) -> None:
     """An intent written as TS 28.312 is of just one type of expectation; read again it is the same."""
     document = through_json(ts28312.write_intent(intent, summary=summary(Status.DEGRADED)))
     assert errors(TS28312_17, "Intent-Single", document) == []
+    assert errors(TS28312_176, "Intent-Single", document) == []
     again, aside = ts28312.read_intents(document)
     assert aside == []
     if intent.target.rate_at_least_bps is not None:  # in Mbit/s there
@@ -169,6 +170,8 @@ def test_the_schemas_bite() -> None:
     expectation = document["intentExpectations"][0]
     ambiguous = expectation | {"expectationObjects": [{"objectType": "RAN_SubNetwork"}]}
     assert errors(TS28312_17, "Intent-Single", document | {"intentExpectations": [ambiguous]})
+    vague = {k: v for k, v in expectation.items() if k != "expectationObject"}
+    assert errors(TS28312_176, "Intent-Single", document | {"intentExpectations": [vague]})
     assert errors(TS28312_17, "Intent-Single", document | {"intentFulfilmentInfo": {"fulfilStatus": "MET"}})
 
 

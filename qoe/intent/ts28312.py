@@ -2,11 +2,12 @@
 
 What is written obeys the published schemas (TS28312_IntentNrm.yaml) read strictly:
 
-* An intent is an ``Intent-Single`` of version 17.3.0, with ``intentFulfilmentInfo`` once there is any. Its
+* An intent is an ``Intent-Single`` of release 17, with ``intentFulfilmentInfo`` once there is any. Its
   expectation must be of just one of three types that overlap. Contexts there hold numbers; names are
   therefore distinguished names of the expectation's objects (``SubNetwork=1,tier=gold``), and a context
   ``RAT``, which names all of them, tells a RadioNetworkExpectation from the others. A whole-numbered
-  ``AveDLRANUEThpt`` is an IntentExpectation without it.
+  ``AveDLRANUEThpt`` is an IntentExpectation without it. Version 17.3.0 has ``expectationObjects``, later ones
+  a single ``expectationObject``: both are there.
 * A report is an ``IntentReport-Single`` of version 18.2.0.
 
 The misspellings ``notFullfilledState`` and ``expectaitonId`` are the schemas' own. Intents are read in the
@@ -207,7 +208,7 @@ def _target_terms(info: _Info) -> Iterator[Term]:
 
 
 def write_intent(intent: Intent, *, summary: IntentSummary | None = None) -> dict[str, Any]:
-    """Write an ``Intent-Single`` of TS 28.312 version 17.3.0.
+    """Write an ``Intent-Single`` of TS 28.312 release 17.
 
     Parameters
     ----------
@@ -222,17 +223,18 @@ def write_intent(intent: Intent, *, summary: IntentSummary | None = None) -> dic
     """
     terms = to_terms(intent)
     targets = [_target(term, intent) for term in terms if term.name in (*_TARGETS, "rate")]
-    ratio = [
-        _context("usersRatio", _AT_LEAST, term.values[0]) for term in terms if term.name == "users_ratio"
-    ]
-    if ratio:
-        targets[0]["targetContexts"] = ratio
     plain = any(isinstance(target["targetValueRange"], int) for target in targets)
     expectation: dict[str, Any] = {
         "expectationId": "1",
         "expectationVerb": "ENSURE",
-        "expectationObjects": _written_objects(intent, terms, [] if plain else [_RAT]),
+        "expectationObjects": [_object(name, _RAT, plain) for name in _names(intent, terms) or [""]],
+        "expectationObject": _object("", _RAT | {"contextCondition": "IS_ALL_OF"}, plain),
         "expectationTargets": targets,
+        "expectationContexts": [
+            _context("usersRatio", _AT_LEAST, list(term.values))
+            for term in terms
+            if term.name == "users_ratio"
+        ],
     }
     document = {
         "id": identifier(intent.name),
@@ -249,20 +251,19 @@ def write_intent(intent: Intent, *, summary: IntentSummary | None = None) -> dic
     return document
 
 
-def _written_objects(
-    intent: Intent, terms: list[Term], contexts: list[dict[str, Any]]
-) -> list[dict[str, Any]]:
+def _object(name: str, rat: dict[str, Any], plain: bool) -> dict[str, Any]:
+    found = {"objectType": "RAN_SubNetwork", "objectInstance": SUBNETWORK + name}
+    return found if plain else found | {"objectContexts": [rat]}
+
+
+def _names(intent: Intent, terms: list[Term]) -> list[str]:
+    """Give what chooses the bearers, as parts of distinguished names."""
     implied = "direction" if intent.target.rate_at_least_bps is not None else ""
-    named = [
+    return [
         f",{term.name}={_escaped(value)}"
         for term in terms
         if term.name in _SELECTING and term.name != implied
         for value in term.values
-    ]
-    return [
-        {"objectType": "RAN_SubNetwork", "objectInstance": SUBNETWORK + name}
-        | ({"objectContexts": contexts} if contexts else {})
-        for name in named or [""]
     ]
 
 
