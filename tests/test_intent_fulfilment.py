@@ -174,9 +174,9 @@ def test_the_better_priority_is_kept_and_the_other_told() -> None:
     ]
     (conflict,) = admission.conflicts
     assert (conflict.kind, conflict.intents, conflict.who) == ("priority", ("b", "a"), "s1, s3")
-    assert conflict.shortfall_share_ratio == pytest.approx(2 * 0.2)
+    assert conflict.shortfall_share_ratio == pytest.approx(2 * 0.3 - 0.1)
     assert conflict.explain() == (
-        "'b' and 'a' conflict in cell busy: MOS at least 4 for tier silver needs 40.0% of the cell more than"
+        "'b' and 'a' conflict in cell busy: MOS at least 4 for tier silver needs 50.0% of the cell more than"
         " the intents before it leave (who: s1, s3; when: now). To mend: lower their targets, or give it a"
         " lower number as priority."
     )

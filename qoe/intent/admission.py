@@ -132,10 +132,11 @@ def admit(
 
 @dataclass
 class _Missing:
-    """What one intent lacks for one reason."""
+    """What one intent lacks for one reason: shares beyond what is reserved anyway, and what room is left."""
 
     bearers: list[int] = field(default_factory=list)
     share: float = 0.0
+    room: float = 0.0
 
 
 class _Desk:
@@ -192,7 +193,7 @@ class _Desk:
         short = self._short(self._low, [*others, group])
         if short <= 0.0:
             self.granted = [*others, group]
-            self._admitted.append(i)
+            self._admitted += [i] * (group.min_share_ratio > 0.0)
         else:
             reason = self._why([*self._maxima(others), group])
             self.group_reasons[i] = reason
@@ -239,7 +240,8 @@ class _Desk:
         self._alone[b] = max(self._alone[b], share)
         short = self._short(low, self.granted)
         if short > 0.0:
-            self._lack(i, b, self._why(self._maxima(self.granted)), min(short, share))
+            more = share - self._low[b]
+            self._lack(i, b, self._why(self._maxima(self.granted)), more, max(more - short, 0.0))
             self._alone[b] = self._without[b]
             return False
         self._low = low
@@ -247,13 +249,13 @@ class _Desk:
             self._admitted.append(i)
         return True
 
-    def _lack(self, i: int, b: int, reason: Reason, share: float) -> None:
+    def _lack(self, i: int, b: int, reason: Reason, share: float, room: float = 0.0) -> None:
         if (i, b) in self.reasons:
             return
         self.reasons[i, b] = reason
         missing = self._missing.setdefault((i, reason), _Missing())
         missing.bearers.append(b)
-        missing.share += share
+        missing.share, missing.room = missing.share + share, room
 
     @staticmethod
     def _maxima(groups: list[GroupTarget]) -> list[GroupTarget]:
@@ -283,7 +285,8 @@ class _Desk:
         names = (*(self._compiled.intents[k].name for k in before), intent.name)
         who = ", ".join(sorted({self._compiled.subscriber[b] for b in missing.bearers}))
         asked = f"{intent.target} for {describe(intent)}"
-        share = f"{missing.share:.1%} of the cell"
+        shortfall = missing.share - missing.room
+        share = f"{shortfall:.1%} of the cell"
         why, change = {
             Reason.CAPACITY: (
                 f"{asked} needs {share} more than there is",
@@ -314,5 +317,5 @@ class _Desk:
             why,
             change,
             cell=self._compiled.cell,
-            shortfall_share_ratio=missing.share,
+            shortfall_share_ratio=shortfall,
         )

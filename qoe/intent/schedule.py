@@ -26,7 +26,7 @@ _LOOK_DAYS: Final = 14
 
 
 @lru_cache(maxsize=64)
-def zone(name: str) -> zoneinfo.ZoneInfo:
+def zone(name: str) -> dt.tzinfo:
     """Give the time zone of an IANA name; empty: UTC.
 
     Raises
@@ -34,8 +34,10 @@ def zone(name: str) -> zoneinfo.ZoneInfo:
     ValueError
         There is none of that name.
     """
+    if name in ("", "UTC"):
+        return dt.UTC  # also where no time zones are installed
     try:
-        return zoneinfo.ZoneInfo(name or "UTC")
+        return zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
         hint = "write an IANA name such as Europe/Rome"
         if not zoneinfo.available_timezones():
