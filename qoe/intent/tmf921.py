@@ -28,7 +28,6 @@ HREF: Final = "/tmf-api/intentManagement/v5/intent"
 _CONTEXT: Final = {
     "icm": "http://tio.models.tmforum.org/tio/v3.4.0/IntentCommonModel/",
     "qoe": "urn:qoe:intent:",
-    "t": "http://www.w3.org/2006/time#",
 }
 _RELATION: Final = {"is": "icm:value", "at_least": "icm:atLeast", "at_most": "icm:atMost"}
 _RELATION_OF: Final = {"value": "is", "at_least": "at_least", "at_most": "at_most"}
