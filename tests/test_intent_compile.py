@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qoe.intent import Bearers, Conflict, IntentsFile, compile_intents, find_conflicts
-from qoe.intent.compiling import START_LOG_WEIGHT
 from qoe.intent.select import matching
 from qoe.toml import convert
 
@@ -114,7 +113,7 @@ def test_better_than_starts_with_a_weight_and_learns() -> None:
     """A comparison weighs those it holds above; everyone else are those it does not."""
     file = intents("who = { tier = 'gold' }; target = { better_than = {} }")
     compiled = compile_intents(file, CELL, NOON)
-    assert compiled.weight.tolist() == [math.exp(START_LOG_WEIGHT)] * 2 + [1.0] * 3
+    assert compiled.weight.tolist() == [math.exp(0.5)] * 2 + [1.0] * 3
     assert np.flatnonzero(compiled.others[0]).tolist() == [2, 3, 4]
     learnt = compile_intents(file, CELL, NOON, steer={(0, "city-1", "down"): math.log(8.0)})
     assert learnt.weight[0] == pytest.approx(8.0)

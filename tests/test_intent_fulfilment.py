@@ -27,6 +27,7 @@ from qoe.intent import (
     summaries_from_json,
     summaries_to_dict,
 )
+from qoe.intent.steering import learn
 from qoe.optimise import Allocation, CellProblem, Group, solve
 from qoe.optimise.curves import evaluate, invert
 from qoe.schema import Curves, FloatArray
@@ -383,3 +384,25 @@ def test_summaries_through_json() -> None:
         summaries_from_json(text.replace('"NOT_', '"KNOT_').replace('"COMPLIANT"', '"FINE"'))
     with pytest.raises(ConfigError, match="truncated"):
         summaries_from_json("{")
+
+
+@pytest.mark.parametrize("kind", ["mos_at_least", "better_than"])
+def test_what_is_learnt_misses_one_interval_in_two_hundred(kind: str) -> None:
+    """With noise on what a level brings, the misses settle at the ratio that is aimed at."""
+    rng, level, n_missed = np.random.default_rng(5), 0.0, 0
+    for k in range(60_000):
+        short = float(rng.normal(0.0, 0.1)) - level
+        level = learn(level, kind, short)
+        n_missed += short > 0.0 and k >= 20_000
+    assert n_missed / 40_000 == pytest.approx(0.005, abs=0.002)
+
+
+def test_what_a_quiet_hour_asked_for_is_soon_let_go() -> None:
+    """A comparison that was long out of reach has the largest weight, and loses it once it is far better."""
+    level = 0.5
+    for _ in range(1000):
+        level = learn(level, "better_than", 0.2)
+    assert level == pytest.approx(math.log(64.0))
+    for _ in range(120):
+        level = learn(level, "better_than", -2.0)
+    assert level < 1.0

@@ -11,23 +11,17 @@ above a floor that the cell delivers less than promised.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from qoe.intent.model import MOS_RANGE, Intent, IntentsFile
 from qoe.intent.select import Crowd, Selector, in_cell, others_of, selector_of
+from qoe.intent.steering import Steer, learnt
 from qoe.schema import BoolArray, FloatArray
 
-Steer: TypeAlias = Mapping[tuple[int, str, str], float]
-"""By index of the intent, cell and direction: MOS above a floor, or the logarithm of a weight."""
-
 _NOT_JUDGED: Final = ("unknown", "other")
-
-START_LOG_WEIGHT: Final = 0.5
-"""What "better than" begins with, before anything was measured."""
 
 
 class GroupTarget(NamedTuple):
@@ -137,7 +131,10 @@ def compile_intents(
     applies = np.array([i.applies(at_s) and in_cell(i.where, crowd) for i in intents], dtype=np.bool_)
     concerned, others = np.zeros(shape, np.bool_), np.zeros(shape, np.bool_)
     floors, rates = np.full(shape, np.nan), np.zeros(shape)
-    learnt = [learnt_of(steer or {}, i, intent, crowd) for i, intent in enumerate(intents)]
+    known = [
+        learnt(steer or {}, (i, crowd.cell, crowd.direction), intent.target.kind)
+        for i, intent in enumerate(intents)
+    ]
     selectors = [selector_of(intent, file.groups) for intent in intents]
     for i in np.flatnonzero(applies):
         target, meant = intents[i].target, selectors[i].mask(crowd)
@@ -147,7 +144,7 @@ def compile_intents(
             than = others_of(target.better_than, file.groups)
             others[i] = than.mask(crowd) & _judged(crowd, than, judged) & ~meant
         if target.mos_at_least is not None:
-            floors[i, concerned[i]] = min(target.mos_at_least + learnt[i], MOS_RANGE[1])
+            floors[i, concerned[i]] = min(target.mos_at_least + known[i], MOS_RANGE[1])
         if target.rate_at_least_bps is not None:
             rates[i, concerned[i]] = target.rate_at_least_bps
     grouped = tuple(
@@ -162,7 +159,7 @@ def compile_intents(
         applies,
         concerned,
         others,
-        _weights(intents, selectors, concerned, others, learnt),
+        _weights(intents, selectors, concerned, others, known),
         floors,
         rates,
         tuple(_group(intents[i], concerned[i]) for i in grouped),
@@ -177,18 +174,12 @@ def _judged(crowd: Crowd, selector: Selector, judged: BoolArray | None) -> BoolA
     return classes if judged is None else classes & judged
 
 
-def learnt_of(steer: Steer, i: int, intent: Intent, place: Crowd | Compiled) -> float:
-    """Give what the loop has learnt for an intent in a cell, or what it starts with."""
-    start = START_LOG_WEIGHT if intent.target.kind == "better_than" else 0.0
-    return steer.get((i, place.cell, place.direction), start)
-
-
 def _weights(
     intents: tuple[Intent, ...],
     selectors: list[Selector],
     concerned: BoolArray,
     others: BoolArray,
-    learnt: list[float],
+    known: list[float],
 ) -> FloatArray:
     weight = np.ones(concerned.shape[1])
     taken: set[tuple[Selector, object]] = set()
@@ -200,7 +191,7 @@ def _weights(
                 weight[concerned[i]] *= target.weight
             taken.add(key)
         elif target.kind == "better_than" and others[i].any():
-            weight[concerned[i]] *= math.exp(learnt[i])
+            weight[concerned[i]] *= math.exp(known[i])
     return weight
 
 

@@ -14,23 +14,13 @@ from enum import StrEnum
 from typing import Final
 
 from qoe.intent.admission import Admission, Reason
-from qoe.intent.compiling import Compiled, learnt_of
+from qoe.intent.compiling import Compiled
 from qoe.intent.judging import Allocation, Judge, Outcome, State, target_value
 from qoe.intent.model import Intent, IntentsFile
+from qoe.intent.steering import learn, learnt
 from qoe.schema import FloatArray
 
 _ROUNDING: Final = 1e-9
-_HEAD_ROOM_MOS: Final = 0.5
-_HEAD_ROOM_GAIN: Final = 0.5
-_HEAD_ROOM_DECAY: Final = 0.999
-_LOG_WEIGHT: Final = math.log(64.0)
-_AIM_MOS: Final = 0.1  # beyond the margin, so that what wavers stays above it
-_IDLE_MOS: Final = 0.3  # beyond that nothing changes: shares move in steps
-_LOG_WEIGHT_GAIN: Final = 0.5
-_LOG_WEIGHT_DECAY: Final = (
-    0.002  # what was learnt is let go a hundred times as slowly: few misses to find out
-)
-_LOG_WEIGHT_STEP: Final = 0.5
 
 
 class Status(StrEnum):
@@ -181,7 +171,7 @@ class Fulfilment:
     Attributes
     ----------
     steer : dict
-        For `compile_intents`, see :data:`qoe.intent.compiling.Steer`: head room above floors that are
+        For `compile_intents`, see :data:`qoe.intent.steering.Steer`: head room above floors that are
         delivered less than promised (0 to 0.5 MOS), and logarithms of the weights of those that are to be
         better than others (0 to ln 64).
     """
@@ -248,19 +238,13 @@ class Fulfilment:
         )
 
     def _learn(self, i: int, compiled: Compiled, judge: Judge, outcome: Outcome) -> None:
-        key = (i, compiled.cell, compiled.direction)
         kind = compiled.intents[i].target.kind
-        before = learnt_of(self.steer, i, compiled.intents[i], compiled)
-        if outcome.state is State.NOT_APPLICABLE:
+        if kind not in ("mos_at_least", "better_than") or outcome.state is State.NOT_APPLICABLE:
             return
-        if kind == "better_than":
-            short = outcome.target + _AIM_MOS - outcome.value
-            gain = _LOG_WEIGHT_GAIN if short > 0.0 else _LOG_WEIGHT_DECAY * (short < -_IDLE_MOS)
-            self.steer[key] = min(max(before + min(gain * short, _LOG_WEIGHT_STEP), 0.0), _LOG_WEIGHT)
-        elif kind == "mos_at_least":
-            short = judge.undelivered_mos(i)
-            after = before + _HEAD_ROOM_GAIN * short if short > 0.0 else before * _HEAD_ROOM_DECAY
-            self.steer[key] = min(after, _HEAD_ROOM_MOS)
+        key = (i, compiled.cell, compiled.direction)
+        better = kind == "better_than"
+        short = outcome.target - outcome.value if better else judge.undelivered_mos(i)
+        self.steer[key] = learn(learnt(self.steer, key, kind), kind, short)
 
 
 def _status(intent: Intent, last: list[Spell], at_s: float) -> Status:
