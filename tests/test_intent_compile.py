@@ -166,6 +166,7 @@ ABOVE = "who = {{ tier = '{0}' }}; target = {{ better_than = {{ tier = '{1}' }},
             [("comparison_cycle", ("a", "b", "c"), True)],
         ),
         ([ABOVE.format("gold", "silver"), ABOVE.format("silver", "bronze")], []),
+        ([ABOVE.format("gold", "*"), "who = { tier = 'gold' }; target = { better_than = {} }"], []),
         (
             [
                 ABOVE.format("gold", "*"),
@@ -182,8 +183,8 @@ ABOVE = "who = {{ tier = '{0}' }}; target = {{ better_than = {{ tier = '{1}' }},
         ),
         (
             [
-                "who = { tier = 'gold' }; target = { weight = 2 }",
-                "who = { tier = ['gold'] }; target = { weight = 3 }",
+                "who = { tier = ['gold', 'x'] }; target = { weight = 2 }",
+                "who = { tier = ['x', 'gold'] }; target = { weight = 3 }",
             ],
             [("two_weights", ("a", "b"), True)],
         ),

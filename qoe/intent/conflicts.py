@@ -133,7 +133,7 @@ class _Finder:
                     (intent.name,),
                     "nobody",
                     self._when(intent),
-                    f"no bearer of the cells is of {self._whom(intent)}",
+                    f"no bearer of the cells is of {describe(intent)}",
                     "compare its names with those of the cells file",
                 )
 
@@ -148,7 +148,7 @@ class _Finder:
                 yield Conflict(
                     "two_weights",
                     (one.name, two.name),
-                    self._whom(one),
+                    describe(one),
                     self._when(one, two),
                     f"weight {one.target.weight:g} and weight {two.target.weight:g} at the same priority"
                     f" {one.priority}, so the first in the file counts",
@@ -165,7 +165,7 @@ class _Finder:
             yield Conflict(
                 "comparison_cycle",
                 tuple(i.name for i in sorted(circle, key=lambda i: i.priority)),
-                " and ".join(self._whom(i) for i in circle),
+                " and ".join(describe(i) for i in circle),
                 self._when(*circle),
                 f"each is to be better than the next and the last than the first, by {margin:g} MOS in all",
                 "remove one, or let its hours or its users not overlap the others'",
@@ -187,7 +187,7 @@ class _Finder:
                 yield Conflict(
                     "out_of_range",
                     (promised.name, better.name),
-                    self._whom(better),
+                    describe(better),
                     self._when(better, promised),
                     f"MOS {floor:g} for those it compares with, and {better.target.margin_mos:g} more,"
                     f" is above {MOS_RANGE[1]:g}",
@@ -214,7 +214,7 @@ class _Finder:
                 yield Conflict(
                     "shares",
                     (one.name, two.name),
-                    self._whom(one),
+                    describe(one),
                     self._when(one, two),
                     f"at least {low:.0%} of the cell and at most {high:.0%}",
                     "raise the maximum or lower the minimum",
@@ -227,7 +227,7 @@ class _Finder:
             yield Conflict(
                 "shares",
                 (one.name, two.name),
-                f"{self._whom(one)} and {self._whom(two)}",
+                f"{describe(one)} and {describe(two)}",
                 self._when(one, two),
                 f"together they ask for {total:.0%} of the cell",
                 f"lower one of them by {total - 1.0:.0%}",
@@ -236,8 +236,9 @@ class _Finder:
             )
 
     def _above(self, one: Intent, two: Intent) -> bool:
-        """Tell whether whom `one` looks down on are those whom `two` holds above others."""
-        return self._meet(one, two, self.others[one.name], self.selectors[two.name])
+        """Tell whether whom `one` looks down on, none of its own, are those whom `two` holds above others."""
+        mine, theirs = self.selectors[one.name], self.selectors[two.name]
+        return mine != theirs and self._meet(one, two, self.others[one.name], theirs, but=mine)
 
     def _mirrored(self, circle: tuple[Intent, ...]) -> bool:
         following = (*circle[1:], circle[0])
@@ -246,13 +247,15 @@ class _Finder:
             for one, two in zip(circle, following, strict=True)
         )
 
-    def _meet(self, one: Intent, two: Intent, first: Selector, second: Selector) -> bool:
+    def _meet(
+        self, one: Intent, two: Intent, first: Selector, second: Selector, but: Selector | None = None
+    ) -> bool:
         if not cells_meet(one.where, two.where) or self._first(one, two) is None:
             return False
         if self.crowds is None:
             return first.may_meet(second)
         return any(
-            bool(np.any(first.mask(crowd) & second.mask(crowd)))
+            bool(np.any(first.mask(crowd) & second.mask(crowd) & (True if but is None else ~but.mask(crowd))))
             for crowd in self.crowds
             if in_cell(one.where, crowd) and in_cell(two.where, crowd)
         )
@@ -277,9 +280,6 @@ class _Finder:
         place = intents[0].when.time_zone
         clock = dt.datetime.fromtimestamp(first, zone(place)).strftime("%Y-%m-%d %H:%M")
         return f"from {clock} ({place or 'UTC'}) on" if first > self.at_s else "now"
-
-    def _whom(self, intent: Intent) -> str:
-        return describe(intent)
 
 
 def describe(intent: Intent) -> str:

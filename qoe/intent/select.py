@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
@@ -82,12 +82,12 @@ class Selector:
     def of(cls, who: Who, what: What, groups: Mapping[str, Patterns]) -> Selector:
         """Make the selector of an intent, its groups looked up."""
         named = listed(who.group)
-        members = tuple(name for group in named for name in listed(groups[group])) if named else None
+        members = _sorted(name for group in named for name in listed(groups[group])) if named else None
         return cls(
-            listed(who.tier),
-            listed(who.subscriber),
-            listed(what.app_class),
-            listed(what.application),
+            _sorted(listed(who.tier)),
+            _sorted(listed(who.subscriber)),
+            _sorted(listed(what.app_class)),
+            _sorted(listed(what.application)),
             members,
         )
 
@@ -107,6 +107,11 @@ class Selector:
         pairs = [(getattr(self, field) or (), getattr(other, field) or ()) for field in fields]
         pairs += [(self.subscriber, other.members or ()), (self.members or (), other.subscriber)]
         return all(_meet_any(one, two) for one, two in pairs)
+
+
+def _sorted(names: Iterable[str]) -> tuple[str, ...]:
+    """Order names, so that selectors of the same ones are equal."""
+    return tuple(sorted(set(names)))
 
 
 def in_cell(where: Where, crowd: Crowd) -> bool:

@@ -1,9 +1,9 @@
 """What a loop learns of an intent in a cell: head room above a floor, or the weight of a comparison.
 
 Both are the level that is exceeded just so often that one interval in 200 is missed. A miss raises the level
-by a step, any other interval lowers it by 1/199 of a step: the stochastic approximation of a quantile (Robbins
-and Monro, 1951). A miss by much raises it by more, and a comparison that is far better than it need be lets
-go faster, so that what a quiet hour asked for in vain does not burden the next busy one.
+by a step, any other interval lowers it by 1/199 of a step: the stochastic approximation of a quantile
+(Robbins and Monro, 1951). A miss by much raises it by more, and a comparison that is far better than it need
+be lets go faster, so that what a quiet hour asked for in vain does not burden the next busy one.
 """
 
 from __future__ import annotations
