@@ -17,7 +17,7 @@ from qoe import __version__
 from qoe.commands import common
 from qoe.errors import QoeError
 
-_COMMANDS: Final = ("replay", "flows", "optimise", "train", "info")
+_COMMANDS: Final = ("replay", "flows", "optimise", "forecast", "train", "info")
 _DEBUG: Final = "QOE_DEBUG"
 _DESCRIPTION: Final = "From packets to experience (MOS), from experience to scheduler weights."
 _EXAMPLES: Final = """\
@@ -26,6 +26,7 @@ examples:
   qoe replay busy.pcapng --capacity 20M --html report.html
   qoe flows busy.pcapng -o flows.csv              every flow with its class
   qoe optimise problem.json                       share cells whose MOS curves are known
+  qoe forecast load.csv                           loads ahead, with bands; who will be busy
   qoe info                                        version, kernel, model
 
 'qoe COMMAND --help' tells more of each. Exit codes: 0 good, 1 failed or only partly done, 2 wrong usage.

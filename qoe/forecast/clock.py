@@ -44,9 +44,9 @@ class Clock:
     def __post_init__(self) -> None:
         if not 1 <= self.step_s <= DAY_S or DAY_S % self.step_s:
             raise ForecastError(
-                f"step_s: {self.step_s} s does not divide the day: give a divisor of 86400, such as 60 or 3600"
+                f"step_s: {self.step_s} s does not divide the day: give a divisor of 86400, such as 60"
             )
-        _ = self._zone
+        _ = self.zone
 
     @property
     def n_slots(self) -> int:
@@ -54,7 +54,8 @@ class Clock:
         return DAY_S // self.step_s
 
     @cached_property
-    def _zone(self) -> ZoneInfo | None:
+    def zone(self) -> ZoneInfo | None:
+        """The time zone, if one is named."""
         if self.timezone is None:
             return None
         try:
@@ -69,7 +70,7 @@ class Clock:
 
     def iso(self, interval: int) -> str:
         """Begin of an interval in ISO 8601, in the clock's time zone (UTC if it has none)."""
-        return datetime.fromtimestamp(self.time_s(interval), self._zone or UTC).isoformat(timespec="seconds")
+        return datetime.fromtimestamp(self.time_s(interval), self.zone or UTC).isoformat(timespec="seconds")
 
     def wall(self, intervals: NDArray[np.int64]) -> NDArray[np.int64]:
         """Count the intervals on the wall's clock from 1970-01-01 00:00 to the begin of each.
@@ -85,10 +86,10 @@ class Clock:
             Divided by `n_slots`: the day, and the remainder: the slot in that day.
         """
         times = self.start_s + intervals * self.step_s
-        if self._zone is not None:
+        if self.zone is not None:
             times = times + np.array([self._offset_s(time) for time in times.tolist()])
         return np.floor(times / self.step_s + 1e-6).astype(np.int64)
 
     def _offset_s(self, time_s: float) -> float:
-        offset = datetime.fromtimestamp(time_s, self._zone).utcoffset()
+        offset = datetime.fromtimestamp(time_s, self.zone).utcoffset()
         return 0.0 if offset is None else offset.total_seconds()

@@ -61,11 +61,9 @@ class Level:
         heard = ~np.isnan(residuals)
         residuals = np.where(heard, residuals, 0.0)
         before = self._levels[(self._n_updates - self.leads) % size].transpose(1, 0, 2) * heard[:, :, None]
-        for sums, news in ((self._n, heard), (self._squares, before**2)):
-            sums *= self._fade
-            sums += news
-        self._products *= self._fade
-        self._products += before * residuals[:, :, None]
+        self._n = self._fade * self._n + heard
+        self._squares = self._fade * self._squares + before**2
+        self._products = self._fade * self._products + before * residuals[:, :, None]
         residual = observed - expected
         self._now += PACES * (np.where(np.isnan(residual), 0.0, residual)[:, None] - self._now)
 

@@ -155,11 +155,10 @@ class Forecaster(ABC):
         """
         wanted = np.atleast_1d(np.asarray(horizons))
         if wanted.ndim != 1 or not wanted.size or np.any(wanted != np.floor(wanted)) or np.any(wanted < 1):
-            raise ForecastError(f"horizons: {horizons}: give whole numbers of intervals, each at least 1")
+            raise ForecastError(f"horizons: {wanted}: give whole numbers of intervals, each at least 1")
         ahead = wanted.astype(np.int64)
-        centre = self._centre(ahead)
-        below, above = self._bands.at(ahead)
-        return Forecast(ahead, *(self._load(part) for part in (centre, centre + below, centre + above)), self.season)
+        centre, lower, upper = (self._load(root) for root in self._ahead(ahead))
+        return Forecast(ahead, centre, lower, upper, self.season)
 
     @property
     @abstractmethod
@@ -174,6 +173,12 @@ class Forecaster(ABC):
     def _centre(self, horizons: NDArray[np.int64]) -> Array:
         """Forecast square roots of loads, shape (n_series, n_horizons)."""
 
+    def _ahead(self, horizons: NDArray[np.int64]) -> tuple[Array, Array, Array]:
+        """Forecast square roots: centre, lower and upper end of the band."""
+        centre = self._centre(horizons)
+        below, above = self._bands.at(horizons)
+        return centre, centre + below, centre + above
+
     def _take(self, observed: Array) -> None:
         self._bands.score(observed)
         self._learn(observed)
@@ -181,7 +186,7 @@ class Forecaster(ABC):
         self._bands.expect(self._centre(self._bands.leads))
 
     def _load(self, root: Array) -> Array:
-        return np.minimum(np.maximum(root, 0.0) ** 2, self.capacity)
+        return np.asarray(np.minimum(np.maximum(root, 0.0) ** 2, self.capacity))
 
 
 def check_loads(loads: Array, first: int = 0) -> None:

@@ -53,7 +53,7 @@ class SeasonalLevel(Forecaster):
     @property
     def past(self) -> Array:
         """Loads of the days that are over, shape (n_series, n_days, n_slots), NaN where there is none."""
-        return np.square(self._past[:, MEMORY_DAYS - len(self._days) :])
+        return np.asarray(self._past[:, MEMORY_DAYS - len(self._days) :] ** 2)
 
     def _wall(self, ahead: NDArray[np.int64]) -> NDArray[np.int64]:
         return self.clock.wall(self.n_seen + ahead)
@@ -72,7 +72,10 @@ class SeasonalLevel(Forecaster):
         self._level.expect(self._expect(ahead))
 
     def _close_day(self, day: int) -> None:
-        """Put today to the past and learn the profile anew; days without any interval leave no trace."""
+        """Put today to the past and learn the profile anew; a day without any observation leaves no trace."""
+        if np.isnan(self._today).all():
+            self._day = day
+            return
         self._past = np.concatenate([self._past[:, 1:], self._today[:, None]], axis=1)
         self._days = np.append(self._days, self._day)[-MEMORY_DAYS:]
         self._today = np.full_like(self._today, np.nan)
