@@ -30,8 +30,10 @@ examples:
 A table of loads, in any unit; capacity is optional and no forecast exceeds it:
   time,cell,class,load,capacity
   2026-03-02T08:00:00+01:00,north,video,0.41,1
-or, without a header, one cell a line, its loads from the first interval on (--start). The bands hold 4 of 5 intervals. Cells are busy when their load
-is in the top tenth of their own past 28 days; alarms are raised where that is likely for the horizon given.
+or, without a header, one cell a line, its loads from the first interval on (--start).
+
+The bands hold 4 of 5 intervals. A cell is busy when its load is in the top tenth of its own past 28 days; an
+alarm is raised for each interval ahead where that is likely enough.
 """
 
 

@@ -14,9 +14,9 @@ from qoe.forecast.bands import Array
 from qoe.forecast.clock import Clock
 from qoe.forecast.model import Forecast
 
-ALARM_PROBABILITY_RATIO = 0.3
-"""Half of the F1 that alarms are to reach: the threshold that gives the highest F1 is half of that F1
-(Lipton, Elkan and Naryanaswamy 2014, theorem 1)."""
+ALARM_PROBABILITY_RATIO = 0.25
+"""Half of an F1 of 0.5: the limit that gives the highest F1 is half of that F1 (Lipton, Elkan and
+Naryanaswamy 2014, theorem 1), and hours of single cells hardly allow more."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,9 @@ def busy_threshold(history: ArrayLike, busy_ratio: float = 0.1) -> Array:
     Returns
     -------
     ndarray, shape (n_series,)
-        Quantile of the series at ``1 - busy_ratio``, linear between order statistics; an interval is busy
-        when its load is at least that and above 0. NaN for a series without observations.
+        An interval is busy when its load is at least that: halfway between the least load that reaches
+        the quantile at ``1 - busy_ratio`` and the greatest that does not, so that loads in whole numbers
+        are cut between two of them. NaN for a series without observations, 0 if all of them are 0.
 
     Raises
     ------
@@ -76,11 +77,13 @@ def busy_threshold(history: ArrayLike, busy_ratio: float = 0.1) -> Array:
     loads = np.asarray(history, np.float64)
     if loads.ndim != 2:
         raise ForecastError(f"history: shape {loads.shape}: give (n_series, n_intervals)")
+    limit = np.full((len(loads), 1), np.nan)
     heard = ~np.isnan(loads).all(axis=1)
-    found = np.full(len(loads), np.nan)
     if heard.any():
-        found[heard] = np.nanquantile(loads[heard], 1.0 - busy_ratio, axis=1)
-    return np.where(found > 0, found, np.where(np.isnan(found), np.nan, np.nextafter(0.0, 1.0)))
+        limit[heard] = np.nanquantile(loads[heard], 1.0 - busy_ratio, axis=1, keepdims=True)
+    above = np.min(loads, axis=1, where=loads >= limit, initial=np.inf)
+    below = np.max(loads, axis=1, where=loads < limit, initial=0.0)
+    return np.where(heard, (above + below) / 2.0, np.nan)
 
 
 def alarms(

@@ -47,7 +47,7 @@ class SeasonalLevel(Forecaster):
     @property
     def season(self) -> str:
         """What a forecast made now draws on: ``week``, ``day`` or ``none``."""
-        n_days = len(self._days)
+        n_days = int((~np.isnan(self._past)).any(axis=(0, 2)).sum())
         return "week" if n_days >= DAYS else "day" if n_days else "none"
 
     @property
@@ -72,10 +72,7 @@ class SeasonalLevel(Forecaster):
         self._level.expect(self._expect(ahead))
 
     def _close_day(self, day: int) -> None:
-        """Put today to the past and learn the profile anew; a day without any observation leaves no trace."""
-        if np.isnan(self._today).all():
-            self._day = day
-            return
+        """Put today to the past and learn the profile anew."""
         self._past = np.concatenate([self._past[:, 1:], self._today[:, None]], axis=1)
         self._days = np.append(self._days, self._day)[-MEMORY_DAYS:]
         self._today = np.full_like(self._today, np.nan)
