@@ -19,6 +19,7 @@ NAMES = {
     "live": "`qoe replay --live` at 200 kpps over a veth pair, beside tcpdump (root)",
     "optimise": "cells through the fast path, beside SciPy's solvers",
     "explain": "explaining the shares of cells, beside finding them",
+    "forecast": "loads ahead by rolling origin over real cells, beside seasonal naive and statsforecast",
     "mos": "MOS of many flows at once, beside one at a time; MOS of bearers at all shares",
     "peers": "other flow meters beside `qoe flows` on the same captures, whole processes",
     "agreement": "packets, bytes and flows of a labelled collection, beside other tools' counts",

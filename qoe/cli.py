@@ -36,6 +36,8 @@ examples:
   qoe flows busy.pcapng -o flows.csv              every flow with its class
   qoe optimise problem.json                       share cells whose MOS curves are known
   qoe intents check intents.toml                  what is wanted for whom, and what cannot be had together
+  qoe forecast load.csv --horizon 24h             what cells will carry, and when they will be busy
+  qoe simulate examples/evening.toml              schedulers and our weights on the same simulated users
   qoe info                                        version, kernel, model
 
 'qoe COMMAND --help' tells more of each. Exit codes: 0 good, 1 failed or only partly done, 2 wrong usage.
