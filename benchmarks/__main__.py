@@ -18,6 +18,7 @@ NAMES = {
     "flows": "`qoe flows` of a realistic mix as a whole process, beside a bare reading of the file",
     "live": "`qoe replay --live` at 200 kpps over a veth pair, beside tcpdump (root)",
     "optimise": "cells through the fast path, beside SciPy's solvers",
+    "cellsim": "TTIs a second through the cell simulator, by scheduler and number of bearers",
     "mos": "MOS of many flows at once, beside one at a time",
     "peers": "other flow meters beside `qoe flows` on the same captures, whole processes",
     "agreement": "packets, bytes and flows of a labelled collection, beside other tools' counts",

@@ -72,6 +72,7 @@ def _move_channels(c: Cell, now: int) -> None:
             # before the first report is old enough, it is what the scheduler sees
             at = (step + 1) % n_reports if step + 1 >= n_reports else 0
             c.bits[u, s] = c.bits_per_rb[c.reports[u, s, at]]
+            c.metric_bits[u, s] = c.metric_bits_per_rb[c.reports[u, s, at]]
             seen += c.bits[u, s]
             actual += c.bits_per_rb[cqi]
         user.worse = actual < seen

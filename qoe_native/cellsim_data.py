@@ -432,6 +432,8 @@ class Cell(NamedTuple):
         CQI series, 0 (out of range) to 15.
     bits_per_rb : ndarray of float64, shape (16,)
         Bits that a resource block carries in a TTI, by CQI, in whole 1024ths.
+    metric_bits_per_rb : ndarray of float64, shape (16,)
+        What the scheduler's metric takes it to carry.
     ladder_bps : ndarray of float64, shape (n_ladders, n_rungs)
         Media bitrates, ascending; a shorter ladder repeats its last rung.
     ladder_log : ndarray of float64, shape (n_ladders, n_rungs)
@@ -443,7 +445,9 @@ class Cell(NamedTuple):
     reports : ndarray of int8, shape (n_users, n_subbands, n_reports)
         The latest CQIs, as a ring.
     bits : ndarray of float64, shape (n_users, n_subbands)
-        Bits per resource block, as the scheduler sees it.
+        Bits per resource block, by the CQI that the scheduler sees.
+    metric_bits : ndarray of float64, shape (n_users, n_subbands)
+        The same for its metric.
     queue : ndarray of QUEUE_DTYPE, shape (n_bearers, capacity)
         Rings.
     acks : ndarray of int64, shape (n_bearers, n_slots)
@@ -473,6 +477,7 @@ class Cell(NamedTuple):
     sources: npt.NDArray[Any]
     cqi: npt.NDArray[np.int8]
     bits_per_rb: npt.NDArray[np.float64]
+    metric_bits_per_rb: npt.NDArray[np.float64]
     ladder_bps: npt.NDArray[np.float64]
     ladder_log: npt.NDArray[np.float64]
     n_rungs: npt.NDArray[np.int64]
@@ -483,6 +488,7 @@ class Cell(NamedTuple):
     fading_db: npt.NDArray[np.float64]
     reports: npt.NDArray[np.int8]
     bits: npt.NDArray[np.float64]
+    metric_bits: npt.NDArray[np.float64]
     queue: npt.NDArray[Any]
     acks: npt.NDArray[np.int64]
     rungs: npt.NDArray[np.int8]

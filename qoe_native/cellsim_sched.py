@@ -124,10 +124,10 @@ def _best(c: Cell, n_active: int, subband: int, strict: bool) -> int:
     best_level = 0
     for k in range(n_active):
         b = c.order[k]
-        bits = c.bits[c.bearers[b].user, subband]
-        if bits <= 0.0 or _need_bits(c, b) <= 0.0:
+        user = c.bearers[b].user
+        if c.bits[user, subband] <= 0.0 or _need_bits(c, b) <= 0.0:
             continue
-        value = c.metric[0, b] + c.metric[1, b] * bits
+        value = c.metric[0, b] + c.metric[1, b] * c.metric_bits[user, subband]
         level = c.bearers[b].priority if strict else 0
         if best < 0 or level < best_level or (level == best_level and value > best_value):
             best, best_value, best_level = b, value, level
