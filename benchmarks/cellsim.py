@@ -1,8 +1,7 @@
 """How fast a cell is simulated: TTIs a second, by scheduler and number of bearers.
 
-A mix of all kinds of sources, a bearer a user, in a fading channel evaluated each 10 ms; the cell is congested,
-so that most bearers wait in most TTIs. ``full`` has full queues only, which is the scheduler's worst case.
-`compile_s` is what the first run in a process costs, machine code from Numba's cache where it is there.
+A mix of all kinds of sources, a bearer a user, in a fading channel evaluated each 10 ms; the cell is
+congested. ``full`` has full queues only, which is the scheduler's worst case. `compile_s` is what the first run in a process costs, machine code from Numba's cache where it is there.
 """
 
 from __future__ import annotations
@@ -43,8 +42,8 @@ def run(quick: bool) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        One a case, with `scheduler`, `load`, `n_bearers`, `n_tti`, `seconds`, `tti_per_s`, `ns_per_bearer_tti`;
-        the first only `compile_s`.
+        One a case, with `scheduler`, `load`, `n_bearers`, `n_tti`, `seconds`, `tti_per_s` and
+        `ns_per_bearer_tti`; the first only `compile_s`.
     """
     n_tti = QUICK_TTI if quick else N_TTI
     began = perf_counter()
