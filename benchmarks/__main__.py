@@ -21,6 +21,8 @@ NAMES = {
     "explain": "explaining the shares of cells, beside finding them",
     "forecast": "loads ahead by rolling origin over real cells, beside seasonal naive and statsforecast",
     "mos": "MOS of many flows at once, beside one at a time; MOS of bearers at all shares",
+    "cellsim": "TTIs a second through the cell simulator, by scheduler and number of bearers",
+    "simulate": "mean MOS of policies in a simulated cell, on the same users, by load",
     "peers": "other flow meters beside `qoe flows` on the same captures, whole processes",
     "agreement": "packets, bytes and flows of a labelled collection, beside other tools' counts",
     "twin": "every field of every record of a labelled collection, beside a slow, obvious twin",

@@ -72,6 +72,7 @@ def _move_channels(c: Cell, now: int) -> None:
             # before the first report is old enough, it is what the scheduler sees
             at = (step + 1) % n_reports if step + 1 >= n_reports else 0
             c.bits[u, s] = c.bits_per_rb[c.reports[u, s, at]]
+            c.metric_bits[u, s] = c.metric_bits_per_rb[c.reports[u, s, at]]
             seen += c.bits[u, s]
             actual += c.bits_per_rb[cqi]
         user.worse = actual < seen
@@ -194,6 +195,11 @@ def _make_run(code: int) -> Callable[[Cell, int], None]:
                 state = c.state[b]
                 served = _deliver(c, row, b, now) if state.n_rb > 0 else 0
                 state.rate_bps += keep * (served * 8000.0 - state.rate_bps)
+                c.users[c.bearers[b].user].served_bytes += served
+            for u in range(c.users.size):
+                user = c.users[u]
+                user.rate_bps += keep * (user.served_bytes * 8000.0 - user.rate_bps)
+                user.served_bytes = 0
             config.now_ms = now + 1
             if config.now_ms % config.interval_ms == 0:
                 _close_interval(c, row, config.now_ms)

@@ -17,6 +17,14 @@ EFFICIENCY = {
         *(0.0, 0.1523, 0.2344, 0.3770, 0.6016, 0.8770, 1.1758, 1.4766),
         *(1.9141, 2.4063, 2.7305, 3.3223, 3.9023, 4.5234, 5.1152, 5.5547),
     ),
+    # the transport block that a CQI leads to: the highest MCS whose efficiency (3GPP R1-081483) is at most
+    # the CQI's, its I_TBS (TS 36.213 table 7.1.7.1-1), over 120 elements a block: even I_TBS have the
+    # efficiencies of the CQI table, odd ones lie halfway; I_TBS 26 carries 36,696 bits in 50 blocks (table
+    # 7.1.7.2.1-1)
+    "36.213-mcs": (
+        *(0.0, 0.2344, 0.3770, 0.6016, 0.8770, 1.1758, 1.3262, 1.6954),
+        *(2.1602, 2.5684, 2.7305, 3.3223, 3.9023, 4.5234, 5.1152, 6.1160),
+    ),
     # 3GPP TS 38.214 table 5.2.2.1-3, up to 256QAM
     "38.214-256qam": (
         *(0.0, 0.1523, 0.3770, 0.8770, 1.4766, 1.9141, 2.4063, 2.7305),
@@ -47,8 +55,9 @@ def efficiency_bits(table: str = "36.213", overhead_ratio: float = OVERHEAD_RATI
 
     Parameters
     ----------
-    table : {"36.213", "38.214-256qam"}
-        Whose CQIs: 3GPP TS 36.213 table 7.2.3-1 or TS 38.214 table 5.2.2.1-3.
+    table : {"36.213", "36.213-mcs", "38.214-256qam"}
+        Efficiencies of the CQI itself (3GPP TS 36.213 table 7.2.3-1, TS 38.214 table 5.2.2.1-3), or of the
+        transport block that an LTE base station chooses for it, which is coarser.
     overhead_ratio : float
         Part of the resource elements that carries no data, 0 to below 1.
 
@@ -93,6 +102,8 @@ def _capacity(snr_db: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _to_cqi(efficiency: npt.NDArray[np.float64], table: str) -> npt.NDArray[np.int8]:
+    if table.endswith("-mcs"):
+        raise ValueError(f"table: {table!r} is what a CQI leads to, not how it is chosen: take '36.213'")
     return np.searchsorted(EFFICIENCY[table][1:], efficiency, side="right").astype(np.int8)
 
 
@@ -182,16 +193,35 @@ def make_cqi(
     cqi = np.empty((mean.size, n_steps, n_subbands), np.int8)
     for user, rng in enumerate(np.random.default_rng(seed).spawn(mean.size)):
         snr_db = mean[user] + shadow_db * _shadowing(rng, n_steps, keep)[:, None]
-        gain = _multipath(rng, n_steps, n_points, doppler[user], n_rb * _RB_HZ, profile)
+        gain = multipath_db(rng, n_steps, n_points, doppler[user], n_rb * _RB_HZ, profile)
         capacity = _capacity(snr_db + gain).reshape(n_steps, n_subbands, -1)
         cqi[user] = _to_cqi(capacity.mean(axis=2), table)
     return cqi
 
 
-def _multipath(
+def multipath_db(
     rng: np.random.Generator, n_steps: int, n_points: int, doppler: float, bandwidth_hz: float, profile: str
 ) -> npt.NDArray[np.float64]:
-    """Gain in dB at so many frequencies across the band, shape (n_steps, n_points)."""
+    """Gain of a multipath channel over time and frequency.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    n_steps : int
+        Length of the series, which is periodic.
+    n_points : int
+        Frequencies, at equal distances across the band.
+    doppler : float
+        Largest Doppler shift in cycles a step, 0 (a gain of 0 dB throughout) to below 0.5.
+    bandwidth_hz : float
+    profile : {"EPA", "EVA"}
+        3GPP TS 36.101 annex B.2.1.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_steps, n_points)
+        In dB; the mean power is 1.
+    """
     if doppler <= 0.0:
         return np.zeros((n_steps, n_points))
     delays_ns, powers_db = PROFILES[profile]

@@ -36,6 +36,9 @@ class Scheduler(IntEnum):
     PF
         Proportional fair: r/R, with r the rate now and R its exponential average (Jalali, Padovani and
         Pankaj, VTC 2000).
+    PF_PER_USER
+        PF among users, as a network has it that does not tell applications apart: all of a user goes
+        through one default bearer, so R is the user's, and the oldest data goes first.
     WEIGHTED_PF
         w r / R^beta, beta being `rate_exponent`; its airtime shares are compressed by fading: correct the
         weights by what is measured.
@@ -68,6 +71,7 @@ class Scheduler(IntEnum):
     STRICT_PRIORITY = 6
     DRR = 7
     AIRTIME_WFQ = 8
+    PF_PER_USER = 9
 
 
 class Source(IntEnum):
@@ -174,6 +178,8 @@ USER_DTYPE = np.dtype(
         ("rng", "u8"),  # state
         ("harq_rng", "u8"),  # state
         ("worse", "?"),  # state: the channel is worse now than the scheduler sees
+        ("rate_bps", "f8"),  # state: R of all of its bearers
+        ("served_bytes", "i8"),  # state: in this TTI
         ("bits_sum", "f8"),  # state: bits a block this interval: sum, sum of squares
         ("bits_sq_sum", "f8"),
         ("bits_mean", "f8"),  # state: average over MEAN_WINDOW_MS, for `opportunism_ms`
@@ -432,6 +438,8 @@ class Cell(NamedTuple):
         CQI series, 0 (out of range) to 15.
     bits_per_rb : ndarray of float64, shape (16,)
         Bits that a resource block carries in a TTI, by CQI, in whole 1024ths.
+    metric_bits_per_rb : ndarray of float64, shape (16,)
+        What the scheduler's metric takes it to carry.
     ladder_bps : ndarray of float64, shape (n_ladders, n_rungs)
         Media bitrates, ascending; a shorter ladder repeats its last rung.
     ladder_log : ndarray of float64, shape (n_ladders, n_rungs)
@@ -443,7 +451,9 @@ class Cell(NamedTuple):
     reports : ndarray of int8, shape (n_users, n_subbands, n_reports)
         The latest CQIs, as a ring.
     bits : ndarray of float64, shape (n_users, n_subbands)
-        Bits per resource block, as the scheduler sees it.
+        Bits per resource block, by the CQI that the scheduler sees.
+    metric_bits : ndarray of float64, shape (n_users, n_subbands)
+        The same for its metric.
     queue : ndarray of QUEUE_DTYPE, shape (n_bearers, capacity)
         Rings.
     acks : ndarray of int64, shape (n_bearers, n_slots)
@@ -473,6 +483,7 @@ class Cell(NamedTuple):
     sources: npt.NDArray[Any]
     cqi: npt.NDArray[np.int8]
     bits_per_rb: npt.NDArray[np.float64]
+    metric_bits_per_rb: npt.NDArray[np.float64]
     ladder_bps: npt.NDArray[np.float64]
     ladder_log: npt.NDArray[np.float64]
     n_rungs: npt.NDArray[np.int64]
@@ -483,6 +494,7 @@ class Cell(NamedTuple):
     fading_db: npt.NDArray[np.float64]
     reports: npt.NDArray[np.int8]
     bits: npt.NDArray[np.float64]
+    metric_bits: npt.NDArray[np.float64]
     queue: npt.NDArray[Any]
     acks: npt.NDArray[np.int64]
     rungs: npt.NDArray[np.int8]

@@ -44,11 +44,14 @@ class User:
         self.config = plain(cell.config[0])
         self.row = cell.cqi[self.s["cqi_row"]].tolist()
         self.table: list[float] = cell.bits_per_rb.tolist()
+        self.metric_table: list[float] = cell.metric_bits_per_rb.tolist()
         n_subbands = cell.cqi.shape[2]
         self.random, self.harq_random = Random(self.s["rng"]), Random(self.s["harq_rng"])
+        self.rate, self.served = 0.0, 0
         self.fading = [0.0] * n_subbands
         self.reports: list[list[int]] = []
-        self.bits = [0.0] * n_subbands
+        self.bits: list[float] = [0.0] * n_subbands
+        self.metric_bits: list[float] = [0.0] * n_subbands
         self.worse = False
         self.means: list[float] = []
         self.average = 0.0
@@ -59,6 +62,7 @@ class User:
         self.reports.append([self._cqi(s, now) for s in range(len(self.bits))])
         seen = self.reports[max(0, len(self.reports) - 1 - self.config["cqi_delay_ms"] // step)]
         self.bits = [self.table[cqi] for cqi in seen]
+        self.metric_bits = [self.metric_table[cqi] for cqi in seen]
         self.worse = sum(self.table[cqi] for cqi in self.reports[-1]) < sum(self.bits)
         mean = _total(self.bits) / len(self.bits)
         self.means.append(mean)
@@ -266,6 +270,10 @@ class Simulation:
         for bearer in self.bearers:
             served = self._deliver(bearer, now) if bearer.granted_rb else 0
             bearer.rate += 1.0 / self.config["rate_window_ms"] * (served * 8000.0 - bearer.rate)
+            self.users[bearer.user].served += served
+        for user in self.users:
+            user.rate += 1.0 / self.config["rate_window_ms"] * (user.served * 8000.0 - user.rate)
+            user.served = 0
 
     def _repeat(self, now: int) -> int:
         due = self.repeats.pop(now, {})
@@ -294,14 +302,17 @@ class Simulation:
     # ---- scheduling
 
     def _bits(self, bearer: Bearer, group: int) -> float:
-        return self.users[bearer.user].bits[self.subband[group]]
+        return float(self.users[bearer.user].bits[self.subband[group]])
+
+    def _metric_bits(self, bearer: Bearer, group: int) -> float:
+        return float(self.users[bearer.user].metric_bits[self.subband[group]])
 
     def _in_need(self, group: int) -> list[Bearer]:
         return [b for b in self.bearers if self._bits(b, group) > 0.0 and self._need(b) > 0.0]
 
     @staticmethod
     def _need(bearer: Bearer) -> float:
-        return bearer.backlog * 8.0 - bearer.granted_bits
+        return float(bearer.backlog * 8.0 - bearer.granted_bits)
 
     def _grant(self, bearer: Bearer, group: int) -> int:
         bearer.granted_rb += self.group_rb[group]
@@ -321,12 +332,18 @@ class Simulation:
             metrics = {bearer.b: self._metric(scheduler, bearer, waiting, now) for bearer in waiting}
             for group in range(n_groups):
                 strict = scheduler == Scheduler.STRICT_PRIORITY
+                oldest = scheduler == Scheduler.PF_PER_USER
                 ranked = [
-                    (-b.priority if strict else 0, metrics[b.b] * self._bits(b, group), -b.b)
+                    (
+                        -b.priority if strict else 0,
+                        metrics[b.b] * self._metric_bits(b, group),
+                        -b.queue[0]["arrived"] if oldest else 0,
+                        -b.b,
+                    )
                     for b in self._in_need(group)
                 ]
                 if ranked:
-                    self._grant(self.bearers[-max(ranked)[2]], group)
+                    self._grant(self.bearers[-max(ranked)[3]], group)
 
     def _urgency(self, bearer: Bearer, now: int) -> float:
         if not bearer.real_time:
@@ -340,6 +357,8 @@ class Simulation:
         urgency = self._urgency(bearer, now)
         if scheduler == Scheduler.MAX_CI:
             return 1.0
+        if scheduler == Scheduler.PF_PER_USER:
+            return float(1.0 / max(self.users[bearer.user].rate, self.config["rate_floor_bps"]))
         if scheduler == Scheduler.WEIGHTED_PF:
             exponent = self.config["rate_exponent"]
             return float(bearer.weight / (rate if exponent == 1.0 else rate**exponent))
@@ -411,7 +430,7 @@ class Simulation:
         if average <= 0.0:
             return self.virtual - bearer.virtual
         ahead_rb = self.config["opportunism_ms"] * self.config["n_rb"]
-        return float(self.virtual - bearer.virtual + ahead_rb / average * self._bits(bearer, group))
+        return float(self.virtual - bearer.virtual + ahead_rb / average * self._metric_bits(bearer, group))
 
     # ---- records
 

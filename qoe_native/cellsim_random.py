@@ -28,7 +28,7 @@ _INNER = OPTIONS | {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 
 def compiled(function: _Function) -> _Function:
-    """Compile a part of the simulator, to be called from compiled code only: wrappers take long to compile."""
+    """Compile a part of the simulator, to be called from compiled code only: wrappers cost time."""
     return cast(_Function, njit(function, **_INNER))
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from qoe_native.cellsim_data import Cell, Scheduler
 from qoe_native.cellsim_random import compiled
 
-_ROUND_ROBIN, _MAX_CI, _PF, _WEIGHTED_PF, _M_LWDF, _EXP_PF, _STRICT, _DRR, _AIRTIME = (
+_ROUND_ROBIN, _MAX_CI, _PF, _WEIGHTED_PF, _M_LWDF, _EXP_PF, _STRICT, _DRR, _AIRTIME, _PER_USER = (
     int(s) for s in Scheduler
 )
 
@@ -54,6 +54,8 @@ def _set_metrics(c: Cell, n_active: int, now: int) -> None:
         metric[1, b] = 1.0 / rate
         if scheduler == _MAX_CI:
             metric[1, b] = 1.0
+        elif scheduler == _PER_USER:
+            metric[1, b] = 1.0 / max(c.users[c.bearers[b].user].rate_bps, config.rate_floor_bps)
         elif scheduler == _WEIGHTED_PF:
             if config.rate_exponent != 1.0:
                 rate = rate**config.rate_exponent
@@ -124,10 +126,10 @@ def _best(c: Cell, n_active: int, subband: int, strict: bool) -> int:
     best_level = 0
     for k in range(n_active):
         b = c.order[k]
-        bits = c.bits[c.bearers[b].user, subband]
-        if bits <= 0.0 or _need_bits(c, b) <= 0.0:
+        user = c.bearers[b].user
+        if c.bits[user, subband] <= 0.0 or _need_bits(c, b) <= 0.0:
             continue
-        value = c.metric[0, b] + c.metric[1, b] * bits
+        value = c.metric[0, b] + c.metric[1, b] * c.metric_bits[user, subband]
         level = c.bearers[b].priority if strict else 0
         if best < 0 or level < best_level or (level == best_level and value > best_value):
             best, best_value, best_level = b, value, level
@@ -135,9 +137,30 @@ def _best(c: Cell, n_active: int, subband: int, strict: bool) -> int:
 
 
 @compiled
+def _arrived_ms(c: Cell, b: int) -> int:
+    """When the data at the head of a queue came."""
+    return c.queue[b, c.state[b].head & (c.queue.shape[1] - 1)].arrived_ms  # type: ignore[no-any-return]
+
+
+@compiled
+def _oldest_first(c: Cell, n_active: int) -> None:
+    """Order the bearers with a backlog by the age of their heads: of equal metrics the first wins."""
+    for k in range(1, n_active):
+        b = c.order[k]
+        arrived = _arrived_ms(c, b)
+        at = k
+        while at > 0 and _arrived_ms(c, c.order[at - 1]) > arrived:
+            c.order[at] = c.order[at - 1]
+            at -= 1
+        c.order[at] = b
+
+
+@compiled
 def _share_by_metric(c: Cell, n_active: int, n_groups: int, now: int) -> None:
     config = c.config[0]
     strict = config.scheduler == _STRICT
+    if config.scheduler == _PER_USER:
+        _oldest_first(c, n_active)
     _set_metrics(c, n_active, now)
     group = 0
     while group < n_groups:

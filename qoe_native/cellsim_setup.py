@@ -52,6 +52,7 @@ def make_cell(
     duration_ms: int,
     ladders: Sequence[Sequence[float]] = (LADDER_BPS,),
     bits_per_rb: npt.ArrayLike | None = None,
+    metric_bits_per_rb: npt.ArrayLike | None = None,
     log_capacity: int | None = None,
     queue_capacity: int = 4096,
 ) -> Cell:
@@ -76,6 +77,9 @@ def make_cell(
         Media bitrates of the players in bps, ascending; ``ladder`` of a bearer is a place here.
     bits_per_rb : array_like of float, shape (16,), optional
         Bits that a resource block carries in a TTI, by CQI; by default :func:`efficiency_bits`.
+    metric_bits_per_rb : array_like of float, shape (16,), optional
+        What the scheduler's metric takes a block to carry, where that is not the same: some work out the rate
+        from the transport block of a single group, whose size is coarse.
     log_capacity : int, optional
         Entries of each of the logs; by default enough for a player's shortest segments.
     queue_capacity : int
@@ -91,10 +95,10 @@ def make_cell(
         What is wrong, by its path: ``bearers[3].abr: ...``.
     """
     series = _checked_cqi(cqi)
-    bits = efficiency_bits() if bits_per_rb is None else np.array(bits_per_rb, np.float64)
-    if bits.shape != (16,) or not np.all(np.isfinite(bits)) or np.any(bits < 0.0):
-        raise ValueError("bits_per_rb: 16 finite numbers of 0 or more, by CQI, are needed")
-    bits = np.round(bits * 1024.0) / 1024.0  # sums of these are exact, in whatever order
+    bits = _checked_bits("bits_per_rb", efficiency_bits() if bits_per_rb is None else bits_per_rb)
+    if metric_bits_per_rb is None:
+        metric_bits_per_rb = bits
+    metric_bits = _checked_bits("metric_bits_per_rb", metric_bits_per_rb)
     if duration_ms < 1:
         raise ValueError(f"duration_ms: {duration_ms} is not 1 or more")
     if queue_capacity < 1 or queue_capacity & (queue_capacity - 1):
@@ -110,12 +114,20 @@ def make_cell(
         sources,
         series,
         bits,
+        metric_bits,
         ladder_bps,
         n_rungs,
         n_intervals=-(-duration_ms // int(settings["interval_ms"][0])),
         log_capacity=log_capacity or 64 + len(records) * (16 + duration_ms // 250),
         queue_capacity=queue_capacity,
     )
+
+
+def _checked_bits(where: str, bits: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    checked = np.array(bits, np.float64)
+    if checked.shape != (16,) or not np.all(np.isfinite(checked)) or np.any(checked < 0.0):
+        raise ValueError(f"{where}: 16 finite numbers of 0 or more, by CQI, are needed")
+    return np.asarray(np.round(checked * 1024.0) / 1024.0)  # sums of these are exact, in whatever order
 
 
 def _checked_cqi(cqi: npt.ArrayLike) -> npt.NDArray[np.int8]:
@@ -315,6 +327,7 @@ def _take_memory(
     sources: npt.NDArray[Any],
     cqi: npt.NDArray[np.int8],
     bits_per_rb: npt.NDArray[np.float64],
+    metric_bits_per_rb: npt.NDArray[np.float64],
     ladder_bps: npt.NDArray[np.float64],
     n_rungs: npt.NDArray[np.int64],
     *,
@@ -357,6 +370,7 @@ def _take_memory(
         sources=sources,
         cqi=cqi,
         bits_per_rb=bits_per_rb,
+        metric_bits_per_rb=metric_bits_per_rb,
         ladder_bps=ladder_bps,
         ladder_log=np.log(ladder_bps / ladder_bps[:, :1]),
         n_rungs=n_rungs,
@@ -367,6 +381,7 @@ def _take_memory(
         fading_db=np.zeros((n_users, n_subbands)),
         reports=np.zeros((n_users, n_subbands, n_reports), np.int8),
         bits=np.zeros((n_users, n_subbands)),
+        metric_bits=np.zeros((n_users, n_subbands)),
         queue=np.zeros((n, queue_capacity), QUEUE_DTYPE),
         acks=np.zeros((n, _power_of_two(int(bearers["rtt_ms"].max(initial=1)) + harq_ms + 4)), np.int64),
         rungs=np.zeros((n, int(held.max(initial=0)) + 2), np.int8),

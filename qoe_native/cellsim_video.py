@@ -109,8 +109,8 @@ def _by_plan(c: Cell, b: int, buffer_ms: int, n_left: int) -> int:
     """RobustMPC: the first rung of the best plan, exact over all plans by branch and bound.
 
     The value of a plan is Yin et al.'s QoE_lin in Mbps: bitrates, less their changes, less the highest
-    bitrate a second of stall; throughput is the harmonic mean over 1 + the largest error of late. A branch ends
-    where even the highest rung to the end would not beat the best plan.
+    bitrate a second of stall; throughput is the harmonic mean over 1 + the largest error of late. A branch
+    ends where even the highest rung to the end would not beat the best plan.
     """
     source, player, plan = c.sources[b], c.players[b], c.plan
     ladder, n_rungs = source.ladder, c.n_rungs[source.ladder]

@@ -19,7 +19,7 @@ def steady(levels: Sequence[int], bearers: Sequence[Mapping[str, Any]], **option
     cqi = np.array(levels)[:, None]
     own = {
         k: options.pop(k)
-        for k in ("ladders", "bits_per_rb", "log_capacity", "queue_capacity")
+        for k in ("ladders", "bits_per_rb", "metric_bits_per_rb", "log_capacity", "queue_capacity")
         if k in options
     }
     duration_ms = options.pop("duration_ms", 10_000)

@@ -7,7 +7,7 @@ import pytest
 from cellruns import airtime, full_buffers, steady, totals
 
 from qoe_native.cellsim import run
-from qoe_native.cellsim_channel import make_cqi
+from qoe_native.cellsim_channel import efficiency_bits, make_cqi
 from qoe_native.cellsim_data import Scheduler, Source
 from qoe_native.cellsim_setup import make_cell
 
@@ -53,6 +53,15 @@ def test_pf_gives_equal_airtime_to_unequal_channels() -> None:
     cell = steady([2, 8, 15], full_buffers(3), scheduler=Scheduler.PF)
     run(cell, 10_000)
     assert airtime(cell) == pytest.approx(np.full(3, 1 / 3), rel=0.01)
+
+
+def test_a_coarse_metric_shifts_airtime() -> None:
+    """The metric may take a block to carry less than it does: PF then gives that user less airtime."""
+    bits = efficiency_bits()
+    coarse = np.where(np.arange(16) == 4, 0.8, 1.0) * bits
+    cell = steady([4, 12], full_buffers(2), metric_bits_per_rb=coarse)
+    run(cell, 5000)
+    assert airtime(cell)[0] == pytest.approx(0.8 / 1.8, rel=0.01)
 
 
 def test_weighted_pf_without_fading_shares_by_weight() -> None:

@@ -59,7 +59,8 @@ def test_a_bad_setting_is_named(config: dict[str, Any], bearer: dict[str, Any], 
         ([[1.5]], {}, "cqi: "),
         ([10], {"ladders": [[2e6, 1e6]]}, r"ladders\[0\]: bitrates must ascend"),
         ([10], {"bits_per_rb": [1.0]}, "bits_per_rb"),
-        ([10], {"queue_capacity": 1000}, "queue_capacity"),
+        ([10], {"queue_capacity": 1000}, "queue_capacity: 1000 is not a power of two"),
+        ([10], {"metric_bits_per_rb": [np.nan] * 16}, "metric_bits_per_rb"),
         ([10], {"duration_ms": 0}, "duration_ms"),
         ([10], {"users": [{"cqi_row": 1}]}, r"users\[0\]\.cqi_row"),
         ([10], {"users": [{"fading_ms": 0}]}, r"users\[0\]\.fading_ms"),
@@ -91,6 +92,7 @@ def test_bits_per_block_follow_the_standard() -> None:
     assert efficiency_bits()[15] == pytest.approx(5.5547 * 120)
     assert efficiency_bits("38.214-256qam", 0.0)[15] == pytest.approx(7.4063 * 168)
     assert steady([10], full_buffers(1)).bits_per_rb[10] == BITS_AT_10
+    assert efficiency_bits("36.213-mcs")[15] * 50 == pytest.approx(36_696, abs=1)
     for table in EFFICIENCY.values():
         assert len(table) == 16
         assert np.all(np.diff(table) > 0.0)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from qoe_native import cellsim_numpy
 from qoe_native.cellsim import run
-from qoe_native.cellsim_channel import make_cqi
+from qoe_native.cellsim_channel import efficiency_bits, make_cqi
 from qoe_native.cellsim_data import Abr, Cell, Play, Scheduler, Source
 from qoe_native.cellsim_setup import make_cell
 
@@ -49,7 +49,16 @@ def make_busy(bearers: list[dict[str, Any]], *, n_subbands: int = 1, seed: int =
     users = [{"fading_db": 2.0 * (i % 2), "cqi_offset_ms": 130 * i} for i in range(n)]
     defaults = {"n_rb": 25, "cqi_step_ms": 10, "seed": seed}
     carried = [{"user": i} | bearer for i, bearer in enumerate(bearers)]
-    return make_cell(defaults | config, users, carried, cqi, duration_ms=4200, ladders=LADDERS)
+    coarse = np.floor(efficiency_bits() / 64.0) * 64.0 if config.get("bler_ratio") else None
+    return make_cell(
+        defaults | config,
+        users,
+        carried,
+        cqi,
+        duration_ms=4200,
+        ladders=LADDERS,
+        metric_bits_per_rb=coarse,
+    )
 
 
 def assert_same(one: Any, other: Any) -> None:
