@@ -212,3 +212,22 @@ def test_a_stale_cqi_fails_when_the_channel_got_worse() -> None:
             rate[doppler, delay_ms] = totals(cell, "served_bytes").sum()
     slow, fast = (rate[doppler, 10] / rate[doppler, 0] for doppler in (2.0, 25.0))
     assert fast < slow < 1.0
+
+
+def test_users_share_equally_whatever_they_run_and_first_come_is_first_served() -> None:
+    """PF among users: one of three downloads and one of one get the same; a call waits behind its user's."""
+    bearers = [{"user": 0, "kind": Source.FULL_BUFFER} for _ in range(3)]
+    bearers += [{"user": 1, "kind": Source.BULK}, {"user": 1, "kind": Source.VOIP, "pause_ms": 0.0}]
+    means = []
+    for scheduler in (Scheduler.PF_PER_USER, Scheduler.PF):
+        cell = make_cell(
+            {"n_rb": 25, "scheduler": scheduler}, [{}, {}], bearers, np.full((2, 1), 9), duration_ms=10_000
+        )
+        run(cell, 10_000)
+        records = cell.records[2:10]
+        airtime = records["airtime_ratio"].mean(axis=0)
+        means.append((airtime[:3].sum(), records["delay_mean_ms"][:, 4].mean()))
+    (users, behind_ms), (flows, ahead_ms) = means
+    assert users == pytest.approx(0.5, abs=0.02)
+    assert flows == pytest.approx(0.75, abs=0.02)
+    assert behind_ms > 20 * ahead_ms

@@ -13,6 +13,7 @@ from qoe.report.tables import Style, aligned
 POLICY_COLOURS: Final = {
     "qoe": "#0b6e4f",
     "pf": "#4477aa",
+    "pf_per_class": "#99bbdd",
     "weighted_pf": "#66a3d2",
     "strict_priority": "#ee6677",
     "round_robin": "#8a8f98",
@@ -43,7 +44,7 @@ class PolicySummary(msgspec.Struct, frozen=True, kw_only=True):
     mos_p5 : float
         5th percentile over the users of all runs.
     below_3_ratio : float
-        Part of users below MOS 3.
+        Part of users below MOS 3. A user's MOS is the mean over its applications.
     fairness : float
         Hossfeld index, mean over runs.
     rate_bps : float
@@ -53,8 +54,8 @@ class PolicySummary(msgspec.Struct, frozen=True, kw_only=True):
     promised_mean, promise_error_mean : float, optional
         Mean MOS that the optimiser promised, and mean over runs of the distance between promised and measured
         mean.
-    promise_error_user_mean : float, optional
-        The same user by user.
+    promise_error_bearer_mean : float, optional
+        The same bearer by bearer.
     gap_ratio_mean : float, optional
         Certified gap of the decisions.
     gain_over_pf, gain_over_pf_ci95 : float, optional
@@ -77,7 +78,7 @@ class PolicySummary(msgspec.Struct, frozen=True, kw_only=True):
     classes: dict[str, float]
     promised_mean: float | None = None
     promise_error_mean: float | None = None
-    promise_error_user_mean: float | None = None
+    promise_error_bearer_mean: float | None = None
     gap_ratio_mean: float | None = None
     gain_over_pf: float | None = None
     gain_over_pf_ci95: float | None = None
@@ -86,7 +87,7 @@ class PolicySummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UserResult(msgspec.Struct, frozen=True, kw_only=True):
-    """One user of one run.
+    """One application of one user in one run.
 
     Attributes
     ----------
@@ -230,9 +231,7 @@ def cumulative(report: SimulationReport, load: float | None) -> str:
     parts = list(_axes())
     names = list(dict.fromkeys(p.policy for p in report.policies if p.load == load))
     for k, name in enumerate(names):
-        mos = sorted(
-            u.mos for u in report.users if u.load == load and u.policy == name and u.mos is not None
-        )
+        mos = sorted(_mos_of_users(report, load, name))
         colour = POLICY_COLOURS[name]
         y = _TOP + 14 + 18 * k
         parts.append(charts.label(_WIDTH - _RIGHT + 12, y, name, class_="name", fill=colour))
@@ -251,6 +250,15 @@ def cumulative(report: SimulationReport, load: float | None) -> str:
     title = f"Part of users at or below each MOS, load {load:g}" if load else "Part of users by MOS"
     box = f"0 0 {_WIDTH} {_HEIGHT}"
     return charts.tag("svg", charts.tag("title", title), *parts, viewBox=box, role="img")
+
+
+def _mos_of_users(report: SimulationReport, load: float | None, policy: str) -> list[float]:
+    """MOS of every user of every run: the mean over its applications."""
+    scores: dict[tuple[int, str], list[float]] = {}
+    for u in report.users:
+        if u.load == load and u.policy == policy and u.mos is not None:
+            scores.setdefault((u.seed, u.user), []).append(u.mos)
+    return [sum(values) / len(values) for values in scores.values()]
 
 
 def _x(mos: float) -> float:

@@ -46,45 +46,42 @@ def bearers(cell: Cell, population: Population, n_rows: int) -> tuple[IntArray, 
 
     Returns
     -------
-    user : ndarray of int64, shape (n_bearers,)
-        Which users.
-    bearers : ndarray of BEARER_DTYPE, shape (n_bearers,)
-        As `qoe.cells.bearers` makes them of a capture. What a passive observer cannot see (buffers, what the
-        application would like) is not in it.
+    which : ndarray of int64, shape (n,)
+        Numbers of the bearers in the population.
+    bearers : ndarray of BEARER_DTYPE, shape (n,)
+        As `qoe.cells.bearers` makes them of a capture. What a passive observer cannot see (how a player
+        chooses, what an application would like) is not in it. Calls and games are seen before the queue: what
+        is offered counts.
     """
     interval_ms = int(cell.config["interval_ms"][0])
     rows = cell.records[max(0, n_rows - round(HORIZON_S * 1e3 / interval_ms)) : n_rows]
     seconds = rows.shape[0] * interval_ms / 1e3
-    user = np.flatnonzero(rows["offered_bytes"].sum(axis=0) + rows["served_bytes"].sum(axis=0) > 0)
-    seen = rows[:, user]
-    made = np.zeros(user.size, BEARER_DTYPE)
-    made["subscriber"], made["direction"], made["n_flows"] = user, Direction.DOWN, 1
-    made["app_class"] = population.app_class[user]
-    made["probability"][np.arange(user.size), made["app_class"]] = 1.0
-    apps = [population.apps[i] for i in user]
+    which = np.flatnonzero(rows["offered_bytes"].sum(axis=0) + rows["served_bytes"].sum(axis=0) > 0)
+    seen = rows[:, which]
+    made = np.zeros(which.size, BEARER_DTYPE)
+    made["subscriber"], made["direction"], made["n_flows"] = population.user[which], Direction.DOWN, 1
+    made["app_class"] = population.app_class[which]
+    made["probability"][np.arange(which.size), made["app_class"]] = 1.0
+    apps = [population.apps[i] for i in which]
     made["model"], made["codec"] = [_MODEL[app] for app in apps], Codec.OPUS
-    calls = np.isin([int(app) for app in apps], (App.CALL, App.VIDEO_CALL))
+    calls = made["app_class"] == AppClass.VOIP
     made["down_fraction"] = np.where(calls, _VOICE_DOWN_FRACTION, _DOWN_FRACTION)
-    made["weight"], made["floor_mos"] = population.weight[user], population.floor_mos[user]
-    made["rate_bps"] = _total(seen, "served_bytes") * 8 / seconds
+    made["weight"], made["floor_mos"] = population.weight[which], population.floor_mos[which]
+    paced = calls | (made["app_class"] == AppClass.GAMING)
+    carried = np.where(paced, _total(seen, "offered_bytes"), _total(seen, "served_bytes"))
+    made["rate_bps"] = carried * 8 / seconds
     made["efficiency_bps"] = alone_bps(cell, seen)
-    _path(made, seen, cell.bearers["rtt_ms"][user].astype(np.float64))
-    made["efficiency_cv"] = _variation(seen)
+    _path(made, seen, cell.bearers["rtt_ms"][which].astype(np.float64))
     _applications(made, seen)
-    paced = np.isin(made["app_class"], (AppClass.VOIP, AppClass.GAMING))
-    made["rate_bps"] = np.where(paced, _total(seen, "offered_bytes") * 8 / seconds, made["rate_bps"])
-    media_bps = np.nan_to_num(made["media_bps"])
-    made["share_observed"] = np.minimum(
-        np.maximum(made["rate_bps"], media_bps) / made["efficiency_bps"], 1.0
-    )
-    return user, made
+    busiest_bps = np.maximum(made["rate_bps"], np.nan_to_num(made["media_bps"]))
+    made["share_observed"] = np.minimum(busiest_bps / made["efficiency_bps"], 1.0)
+    return which, made
 
 
 def alone_bps(cell: Cell, seen: RecordArray) -> FloatArray:
     """Rate of each bearer had it the cell alone.
 
-    What its resource blocks carried, repetitions included; until enough were granted, what its channel
-    reports say they would.
+    What its channel reports say that resource blocks carry, less what repetitions take.
     """
     n_rb = int(cell.config["n_rb"][0])
     reported = seen["efficiency_bits"].mean(axis=0)

@@ -8,16 +8,19 @@ from typing import Final
 import numpy as np
 
 from qoe.optimise import Allocation, CellProblem, solve
-from qoe.schema import CLASS_NAMES, AppClass, FloatArray, IntArray, RecordArray
+from qoe.schema import CLASS_NAMES, AppClass, Curves, FloatArray, IntArray, RecordArray
+from qoe.simulate import weights
 from qoe.simulate.observe import bearers
 from qoe.simulate.population import Population
 from qoe.simulate.scenario import Scenario
 from qoe.utility import curves
+from qoe.utility.robust import expected
 from qoe_native.cellsim_data import Cell, Scheduler
 
 SCHEDULER: Final = {
     "qoe": Scheduler.AIRTIME_WFQ,
-    "pf": Scheduler.PF,
+    "pf": Scheduler.PF_PER_USER,
+    "pf_per_class": Scheduler.PF,
     "weighted_pf": Scheduler.WEIGHTED_PF,
     "strict_priority": Scheduler.STRICT_PRIORITY,
     "round_robin": Scheduler.ROUND_ROBIN,
@@ -28,10 +31,13 @@ SCHEDULER: Final = {
 }
 LEAST_SHARE_RATIO: Final = 0.25
 """Part of an equal share that nobody falls below under `no_starvation`."""
-_LEAST_WEIGHT: Final = 0.01
-_LEAST_ACTIVITY: Final = 0.02
-_PROMPT_ACTIVITY: Final = 0.3
-_OPPORTUNISM_RB: Final = 100.0
+KEPT_RATIO: Final = 0.9
+"""Part of its share that a bearer keeps from one decision to the next: players and congestion control
+follow a rate that falls slowly, and fall over one that jumps."""
+PLAYER_SPREAD: Final = 0.4
+"""Deviation of the logarithm of the throughput that players act on, about the mean rate: they estimate it
+differently, and choose by rate, by buffer or by both."""
+_MOST_KEPT: Final = 0.98
 
 
 def start(policy: str, cell: Cell, population: Population) -> None:
@@ -49,8 +55,6 @@ def start(policy: str, cell: Cell, population: Population) -> None:
     cell.config["scheduler"] = SCHEDULER[policy]
     if policy in ("weighted_pf", "qoe"):
         cell.bearers["weight"] = population.weight / population.weight.mean()
-    if policy == "qoe":
-        cell.config["opportunism_rb"] = _OPPORTUNISM_RB
 
 
 @dataclass(slots=True)
@@ -61,23 +65,23 @@ class Decision:
     ----------
     at_ms : int
         When.
-    user : ndarray of int64, shape (n_bearers,)
-        Whose bearers were looked at.
-    bearers : ndarray of BEARER_DTYPE, shape (n_bearers,)
+    which : ndarray of int64, shape (n,)
+        The bearers that were looked at.
+    bearers : ndarray of BEARER_DTYPE, shape (n,)
         What was seen of them.
     allocation : Allocation
         Shares and promises.
     """
 
     at_ms: int
-    user: IntArray
+    which: IntArray
     bearers: RecordArray
     allocation: Allocation
 
 
 @dataclass(slots=True)
 class Controller:
-    """The closed loop: every interval it observes, optimises, sets weights, and corrects them.
+    """The closed loop: every interval it observes, optimises and sets weights.
 
     Parameters
     ----------
@@ -99,9 +103,8 @@ class Controller:
     _weight: FloatArray = field(init=False)
 
     def __post_init__(self) -> None:
-        n_users = len(self.population.apps)
-        self._running = np.full(n_users, np.nan)
-        self._weight = np.full(n_users, np.nan)
+        self._running = np.full(len(self.population.apps), np.nan)
+        self._weight = np.full(len(self.population.apps), np.nan)
 
     def decide(self, cell: Cell, n_rows: int) -> None:
         """Set the weights for the next interval.
@@ -113,64 +116,67 @@ class Controller:
         n_rows : int
             Intervals that are over.
         """
-        user, seen = bearers(cell, self.population, n_rows)
-        if user.size == 0:
+        which, seen = bearers(cell, self.population, n_rows)
+        if which.size == 0:
             return
-        allocation = solve([self.problem(user, seen)])[0]
+        allocation = solve([self.problem(which, seen)])[0]
         at_ms = n_rows * int(cell.config["interval_ms"][0])
-        self.decisions.append(Decision(at_ms, user, seen, allocation))
-        self._running[user] = allocation.share_ratio
-        self._set_weights(user, seen, allocation.share_ratio)
-        weight = np.maximum(self._weight, _LEAST_WEIGHT * self._weight.mean())
-        cell.bearers["weight"] = weight / weight.mean()
+        self.decisions.append(Decision(at_ms, which, seen, allocation))
+        self._running[which] = allocation.share_ratio
+        self._weight[which] = weights.moved(self._weight[which], seen, allocation.share_ratio)
+        filled = weights.filled(self._weight, self.population.app_class)
+        cell.bearers["weight"] = filled / filled.mean()
 
-    def problem(self, user: IntArray, seen: RecordArray) -> CellProblem:
+    def problem(self, which: IntArray, seen: RecordArray) -> CellProblem:
         """Put the optimiser's question for the bearers that were seen."""
         population = self.population
-        least = np.zeros(user.size)
-        if self.scenario.no_starvation:
-            least = np.minimum(seen["share_observed"], LEAST_SHARE_RATIO / user.size)
         return CellProblem.build(
             "cell",
             "down",
             float(population.alone_bps.mean()),
-            [population.names[i] for i in user],
+            [population.users[population.user[i]] for i in which],
             [CLASS_NAMES[c] for c in seen["app_class"]],
-            curves(seen),
+            utilities(seen),
             efficiency_bps=seen["efficiency_bps"],
             weight=seen["weight"],
-            min_share_ratio=least,
+            min_share_ratio=self._least(which, seen),
             floor_mos=seen["floor_mos"],
             share_observed_ratio=seen["share_observed"],
-            share_running_ratio=self._running[user],
-            tier=[population.tiers[i] or None for i in user],
+            share_running_ratio=self._running[which],
+            tier=[population.tiers[population.user[i]] or None for i in which],
             tiers=tuple(self.scenario.tiers),
         )
 
-    def _set_weights(self, user: IntArray, seen: RecordArray, share: FloatArray) -> None:
-        """Turn mean shares into weights while active: a bearer active half of the time has twice its share.
+    def _least(self, which: IntArray, seen: RecordArray) -> FloatArray:
+        """Shares that are not taken away: against starvation, and against jumps.
 
-        Who is silent keeps its weight for when it returns.
+        Games that stream pictures keep nothing: below what they send they are worth nothing to anybody.
         """
-        self._weight[user] = share / np.clip(active_ratio(seen, share), share, 1.0)
-        known = np.isfinite(self._weight)
-        classes = self.population.app_class
-        for i in np.flatnonzero(~known):
-            alike = known & (classes == classes[i])
-            self._weight[i] = np.mean(self._weight[alike if alike.any() else known])
+        least = np.zeros(which.size)
+        if self.scenario.no_starvation:
+            least = np.minimum(seen["share_observed"], LEAST_SHARE_RATIO / which.size)
+        least = np.maximum(least, KEPT_RATIO * np.nan_to_num(self._running[which]))
+        least[seen["app_class"] == AppClass.GAMING] = 0.0
+        adaptive = weights.follows_rate(seen)
+        least[adaptive] = np.maximum(least, weights.HELD_RATIO * seen["share_observed"])[adaptive]
+        return np.asarray(least * min(1.0, _MOST_KEPT / max(least.sum(), 1e-9)))
 
 
-def active_ratio(seen: RecordArray, share: FloatArray) -> FloatArray:
-    """Part of time with something to send, at new shares.
+def utilities(seen: RecordArray) -> Curves:
+    """Tabulate MOS against share, as `qoe.utility.curves`, with players of many kinds.
 
-    A reader's pages are done sooner when they get more, so ``1 - (1 - a) x`` for ``x`` times the observed
-    share (see `qoe.utility.classes.page_s`). Calls and games must not wait for the rest of their share: they
-    are to be through with what they send in a part of the time, unless they take more than their share.
+    Parameters
+    ----------
+    seen : ndarray of BEARER_DTYPE, shape (n,)
+        Of `qoe.simulate.observe.bearers`.
+
+    Returns
+    -------
+    Curves
+        Shape (n, 64). Of video the mean over `PLAYER_SPREAD`.
     """
-    activity = seen["activity_ratio"]
-    observed = np.maximum(seen["share_observed"], 1e-9)
-    pages = np.maximum(1.0 - (1.0 - activity) * share / observed, _LEAST_ACTIVITY)
-    prompt = np.minimum(activity, _PROMPT_ACTIVITY) * np.maximum(1.0, observed / np.maximum(share, 1e-9))
-    kind = seen["app_class"]
-    paced = np.isin(kind, (AppClass.VOIP, AppClass.GAMING))
-    return np.select([kind == AppClass.WEB, paced], [pages, prompt], activity)
+    made = curves(seen)
+    video = seen["app_class"] == AppClass.VIDEO
+    mos = expected(made.share, made.mos, np.where(video, PLAYER_SPREAD, 0.0))
+    mos[:, 0] = 1.0
+    return Curves(made.share, np.maximum.accumulate(mos, axis=1), made.step & ~video)

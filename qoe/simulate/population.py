@@ -70,14 +70,17 @@ _READ_MS: Final = 6000.0
 
 @dataclass(frozen=True, slots=True)
 class Population:
-    """The users of one run; each has one bearer.
+    """The users of one run, and a bearer for each application of each.
 
     Attributes
     ----------
-    names, tiers : tuple of str
-        By user.
+    users, tiers : tuple of str
+        Names, by user; `tiers` are empty for none.
+    user : ndarray of int64, shape (n_bearers,)
+        Whose bearer.
     apps : tuple of App
-    weight, floor_mos : ndarray of float64, shape (n_users,)
+        By bearer.
+    weight, floor_mos : ndarray of float64, shape (n_bearers,)
         Tier x user x class; what the tier is promised, NaN for nothing.
     alone_bps : ndarray of float64, shape (n_users,)
         Mean rate of the user had it the cell alone.
@@ -87,8 +90,9 @@ class Population:
     cqi_step_ms : int
     """
 
-    names: tuple[str, ...]
+    users: tuple[str, ...]
     tiers: tuple[str, ...]
+    user: IntArray
     apps: tuple[App, ...]
     weight: FloatArray
     floor_mos: FloatArray
@@ -99,8 +103,16 @@ class Population:
 
     @property
     def app_class(self) -> IntArray:
-        """Application class of each user, AppClass."""
+        """Application class of each bearer, AppClass."""
         return np.array([APP_CLASS[app] for app in self.apps], dtype=np.int64)
+
+    def by_user(self, values: FloatArray) -> FloatArray:
+        """Average what is known (not NaN) of a user's bearers; NaN where nothing is."""
+        known = np.isfinite(values)
+        n_users = len(self.users)
+        total = np.bincount(self.user[known], values[known], minlength=n_users)
+        count = np.bincount(self.user[known], minlength=n_users)
+        return np.divide(total, count, out=np.full(n_users, np.nan), where=count > 0)
 
 
 def populate(scenario: Scenario, traces: Sequence[CqiArray], seed: int, load: float | None) -> Population:
@@ -126,33 +138,32 @@ def populate(scenario: Scenario, traces: Sequence[CqiArray], seed: int, load: fl
     cqi, step_ms = _channels(scenario, traces, specs, np.random.default_rng([seed, 2]))
     bits = efficiency_bits()
     alone_bps = scenario.cell.n_rb * 1e3 * np.maximum(bits[cqi].mean(axis=1), bits[1])
-    airtime = np.cumsum([ASK_BPS[spec.kind] for spec in specs] / alone_bps)
-    n = len(specs)
-    if load is not None:
-        n = max(1, int(np.searchsorted(airtime, load)) + 1)
-        if n > 1 and airtime[min(n, len(specs)) - 1] - load > load - airtime[n - 2]:
-            n -= 1  # without the last one it is nearer
-        n = min(n, len(specs))
-    specs = specs[:n]
-    tiers = scenario.tiers
-    weight = [
-        spec.weight
-        * (tiers[spec.tier].weight if spec.tier else 1.0)
-        * scenario.class_weights.get(APP_CLASS[spec.kind].name.lower(), 1.0)
-        for spec in specs
-    ]
-    floors = [tiers[spec.tier].floor_mos if spec.tier else None for spec in specs]
+    airtime = np.cumsum([_ask_bps(spec) for spec in specs] / alone_bps)
+    n_users = len(specs) if load is None else int(np.argmin(np.abs(airtime - load))) + 1
+    specs = specs[:n_users]
+    bearers = [(i, spec, app) for i, spec in enumerate(specs) for app in spec.kinds]
+    floors = [scenario.tiers[spec.tier].floor_mos if spec.tier else None for _, spec, _ in bearers]
     return Population(
-        names=tuple(f"{spec.app}-{i + 1}" for i, spec in enumerate(specs)),
+        users=tuple(f"user-{i + 1}" for i in range(n_users)),
         tiers=tuple(spec.tier for spec in specs),
-        apps=tuple(spec.kind for spec in specs),
-        weight=np.array(weight),
+        user=np.array([i for i, _, _ in bearers], dtype=np.int64),
+        apps=tuple(app for _, _, app in bearers),
+        weight=np.array([_weight(scenario, spec, app) for _, spec, app in bearers]),
         floor_mos=np.array([np.nan if floor is None else floor for floor in floors]),
-        alone_bps=alone_bps[:n],
-        load=float(airtime[n - 1]),
-        cqi=cqi[:n],
+        alone_bps=alone_bps[:n_users],
+        load=float(airtime[n_users - 1]),
+        cqi=cqi[:n_users],
         cqi_step_ms=step_ms,
     )
+
+
+def _ask_bps(spec: UserSpec) -> float:
+    return sum(ASK_BPS[app] for app in spec.kinds)
+
+
+def _weight(scenario: Scenario, spec: UserSpec, app: App) -> float:
+    tier = scenario.tiers[spec.tier].weight if spec.tier else 1.0
+    return spec.weight * tier * scenario.class_weights.get(APP_CLASS[app].name.lower(), 1.0)
 
 
 def _listed(scenario: Scenario) -> list[UserSpec]:
@@ -176,7 +187,7 @@ def _drawn(scenario: Scenario, chance: np.random.Generator) -> list[UserSpec]:
 
 def _most_users(scenario: Scenario, part: FloatArray) -> int:
     """As many as the largest load could take, were their channels the best."""
-    ask_bps = float(part @ [ASK_BPS[spec.kind] for spec in scenario.users])
+    ask_bps = float(part @ [_ask_bps(spec) for spec in scenario.users])
     best_bps = scenario.cell.n_rb * 1e3 * float(efficiency_bits()[15])
     return min(int(max(scenario.loads, default=1.0) * best_bps / ask_bps) + 10, _MOST_USERS)
 
@@ -229,10 +240,13 @@ def build(scenario: Scenario, population: Population, seed: int) -> Cell:
         "bler_ratio": _HARQ_BLER_RATIO if scenario.cell.harq else 0.0,
         "seed": seed,
     }
-    bearers = [_bearer(i, app, chance) for i, app in enumerate(population.apps)]
+    bearers = [
+        _bearer(int(user), app, chance)
+        for user, app in zip(population.user, population.apps, strict=True)
+    ]
     return make_cell(
         config,
-        [{"cqi_row": i} for i in range(len(bearers))],
+        [{"cqi_row": i} for i in range(len(population.users))],
         bearers,
         population.cqi,
         duration_ms=round(scenario.duration_s * 1e3),
@@ -241,7 +255,7 @@ def build(scenario: Scenario, population: Population, seed: int) -> Cell:
 
 
 def _bearer(user: int, app: App, chance: np.random.Generator) -> dict[str, Any]:
-    """Give the settings of a user's bearer; every user draws as many numbers, whatever it runs."""
+    """Give the settings of a bearer; each draws as many numbers, whatever it carries."""
     rtt_ms, start_ms, abr = chance.integers(*_RTT_MS), chance.integers(_START_MS), chance.integers(len(_ABRS))
     settings: dict[str, Any] = {
         "user": user,

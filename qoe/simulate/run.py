@@ -34,11 +34,11 @@ class Run:
         Of the population.
     population : Population
         The users; ``population.load`` is what they do ask for.
-    mos : ndarray of float64, shape (n_users,)
+    mos : ndarray of float64, shape (n_bearers,)
         Measured, NaN where not judged.
-    promised : ndarray of float64, shape (n_users,)
-        Mean of what the optimiser promised; NaN for other policies, and who was never seen.
-    rate_bps, airtime_ratio : ndarray of float64, shape (n_users,)
+    promised : ndarray of float64, shape (n_bearers,)
+        Mean of what the optimiser promised; NaN for other policies, and where nothing was ever sent.
+    rate_bps, airtime_ratio : ndarray of float64, shape (n_bearers,)
         Means over the time that is judged.
     gap_ratio : float
         Mean certified gap of the decisions; NaN without.
@@ -109,7 +109,12 @@ def _runs(scenario: Scenario, traces: Sequence[CqiArray], load: float | None, se
     population = populate(scenario, traces, seed, load)
     fresh = build(scenario, population, seed)
     for name in scenario.policies:
-        yield run_policy(scenario, population, Cell(*(a.copy() for a in fresh)), name, seed, load)
+        yield run_policy(scenario, population, copied(fresh), name, seed, load)
+
+
+def copied(cell: Cell) -> Cell:
+    """Copy a cell with all of its state."""
+    return Cell._make(array.copy() for array in cell)
 
 
 def run_policy(
@@ -160,13 +165,13 @@ def run_policy(
 
 def _promised(controller: Controller | None, population: Population, begin_ms: int, end_ms: int) -> FloatArray:
     """Average what was promised for the time that is judged."""
-    n_users = len(population.apps)
-    total, count = np.zeros(n_users), np.zeros(n_users)
+    n = len(population.apps)
+    total, count = np.zeros(n), np.zeros(n)
     for decision in controller.decisions if controller else ():
         if begin_ms <= decision.at_ms < end_ms:
-            total[decision.user] += decision.allocation.mos_after
-            count[decision.user] += 1
-    return np.divide(total, count, out=np.full(n_users, np.nan), where=count > 0)
+            total[decision.which] += decision.allocation.mos_after
+            count[decision.which] += 1
+    return np.divide(total, count, out=np.full(n, np.nan), where=count > 0)
 
 
 def _gap_ratio(controller: Controller | None) -> float:

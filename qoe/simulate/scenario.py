@@ -22,7 +22,7 @@ A scenario::
     [tier.gold]
     weight = 2.0
     [[user]]
-    app = "video"
+    apps = ["video", "call"]         # at the same time
     tier = "gold"
     count = 3                        # so many; under `loads`: how often, in proportion
     snr_db = 18                      # optional: of these users
@@ -71,6 +71,7 @@ APP_CLASS: Final = {
 POLICIES: Final = (
     "qoe",
     "pf",
+    "pf_per_class",
     "weighted_pf",
     "strict_priority",
     "round_robin",
@@ -79,7 +80,9 @@ POLICIES: Final = (
     "exp_pf",
     "drr",
 )
-"""``weighted_pf`` weighs by tier; ``strict_priority`` orders by class as 5QI priorities do."""
+"""``pf`` shares among users, all of whose applications go through one default bearer, as in a network that
+does not tell them apart. The others have a queue for each: ``pf_per_class`` shares among these,
+``weighted_pf`` weighs them by tier, ``strict_priority`` orders them as 5QI priorities do."""
 
 _MOST_S: Final = 86_400.0
 
@@ -135,8 +138,8 @@ class UserSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     Attributes
     ----------
-    app : str
-        One of `APPS`.
+    apps : tuple of str
+        Of `APPS`, each once: what they do at the same time.
     count : float
         How many, a whole number; where `Scenario.loads` are given how often, in proportion.
     tier : str
@@ -147,21 +150,24 @@ class UserSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         Mean of their channel model.
     """
 
-    app: str
+    apps: tuple[str, ...]
     count: float = 1.0
     tier: str = ""
     weight: float = 1.0
     snr_db: float | None = None
 
     def __post_init__(self) -> None:
-        require(self.app in APPS, f"no app {self.app!r}; {suggestion(self.app, APPS)}")
+        require(bool(self.apps), f"apps must name one at least; known: {', '.join(APPS)}")
+        for app in self.apps:
+            require(app in APPS, f"no app {app!r}; {suggestion(app, APPS)}")
+        require(len(set(self.apps)) == len(self.apps), "apps must name each one once")
         require(0 < self.count <= 1000, f"count must be above 0, to 1000, not {self.count}")
         require_weight("weight", self.weight)
 
     @property
-    def kind(self) -> App:
-        """The application as a number."""
-        return App[self.app.upper()]
+    def kinds(self) -> tuple[App, ...]:
+        """The applications as numbers."""
+        return tuple(App[app.upper()] for app in self.apps)
 
 
 class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

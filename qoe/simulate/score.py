@@ -27,7 +27,7 @@ _BAD_PAGE_S: Final = app.PAGE_EXPECTED_S
 
 
 def score(cell: Cell, population: Population, begin_ms: int, end_ms: int) -> FloatArray:
-    """Score every user from what its application experienced.
+    """Score every bearer from what its application experienced.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def score(cell: Cell, population: Population, begin_ms: int, end_ms: int) -> Flo
 
     Returns
     -------
-    ndarray of float64, shape (n_users,)
+    ndarray of float64, shape (n_bearers,)
         MOS, 1 to 5; NaN where nothing can be judged (no page was asked for, traffic of class other). Video:
         P.1203 over the seconds played and the stalls. Calls: E-model with the packets that were lost or came
         too late, and the delay to the ear. Games: G.1072. Pages: G.1030, the mean over pages; one that is

@@ -9,7 +9,7 @@ import numpy as np
 
 from qoe.mos.aggregate import fairness
 from qoe.report.simulation import PolicySummary, SimulationReport, UserResult
-from qoe.schema import CLASS_NAMES, FloatArray
+from qoe.schema import CLASS_NAMES, BoolArray, FloatArray
 from qoe.simulate.run import Run
 from qoe.simulate.scenario import Scenario
 
@@ -49,31 +49,28 @@ def summarise(runs: Sequence[Run], scenario: Scenario) -> SimulationReport:
 
 def _policy(runs: Sequence[Run], pf: Sequence[Run], strict: Sequence[Run]) -> PolicySummary:
     first = runs[0]
-    means = np.array([np.nanmean(run.mos) for run in runs])
-    pooled = np.concatenate([run.mos[np.isfinite(run.mos)] for run in runs])
-    gains = means - np.array([np.nanmean(run.mos) for run in pf]) if pf and first.policy != "pf" else None
-    below = _below_ratio(runs)
+    means = _means(runs)
+    pooled = _pooled(runs)
+    below = float(np.mean(pooled < POOR_MOS))
+    gains = means - _means(pf) if pf and first.policy != "pf" else None
+    errors = _promise_errors(runs)
     return PolicySummary(
         load=first.load,
         load_mean=float(np.mean([run.population.load for run in runs])),
         policy=first.policy,
         n_runs=len(runs),
-        n_users_mean=float(np.mean([len(run.population.apps) for run in runs])),
+        n_users_mean=float(np.mean([len(run.population.users) for run in runs])),
         mos_mean=float(means.mean()),
         mos_mean_ci95=_ci95(means),
         mos_p5=float(np.percentile(pooled, 5)),
         below_3_ratio=below,
-        fairness=float(np.mean([fairness(run.mos) for run in runs])),
+        fairness=float(np.mean([fairness(_by_user(run)) for run in runs])),
         rate_bps=float(np.mean([run.rate_bps.sum() for run in runs])),
         classes=_classes(runs),
-        promised_mean=_finite(np.mean([_promised(run)[0] for run in runs])),
-        promise_error_mean=_finite(np.mean([abs(np.diff(_promised(run))[0]) for run in runs])),
-        promise_error_user_mean=_finite(
-            np.mean(np.concatenate([abs(run.promised - run.mos)[_both(run)] for run in runs]))
-            if any(_both(run).any() for run in runs)
-            else np.nan
-        ),
-        gap_ratio_mean=_finite(np.mean([run.gap_ratio for run in runs])),
+        promised_mean=_finite(float(np.mean([_promised(run)[0] for run in runs]))),
+        promise_error_mean=_finite(float(np.mean([abs(np.diff(_promised(run))[0]) for run in runs]))),
+        promise_error_bearer_mean=float(errors.mean()) if errors.size else None,
+        gap_ratio_mean=_finite(float(np.mean([run.gap_ratio for run in runs]))),
         gain_over_pf=None if gains is None else float(gains.mean()),
         gain_over_pf_ci95=None if gains is None else _ci95(gains),
         below_3_cut_vs_pf=_cut(below, pf) if first.policy != "pf" else None,
@@ -81,23 +78,38 @@ def _policy(runs: Sequence[Run], pf: Sequence[Run], strict: Sequence[Run]) -> Po
     )
 
 
-def _both(run: Run) -> FloatArray:
-    return np.isfinite(run.promised) & np.isfinite(run.mos)
+def _by_user(run: Run) -> FloatArray:
+    """MOS of each user: the mean over its applications, as far as they are judged."""
+    mos = run.population.by_user(run.mos)
+    return mos[np.isfinite(mos)]
+
+
+def _means(runs: Sequence[Run]) -> FloatArray:
+    return np.array([_by_user(run).mean() for run in runs])
+
+
+def _pooled(runs: Sequence[Run]) -> FloatArray:
+    return np.concatenate([_by_user(run) for run in runs])
+
+
+def _both(run: Run) -> BoolArray:
+    both: BoolArray = np.isfinite(run.promised) & np.isfinite(run.mos)
+    return both
 
 
 def _promised(run: Run) -> FloatArray:
-    """Mean promised and mean measured MOS, over the users for whom both are known."""
+    """Mean promised and mean measured MOS, over the bearers for which both are known."""
     both = _both(run)
     return np.array([run.promised[both].mean(), run.mos[both].mean()]) if both.any() else np.full(2, np.nan)
 
 
-def _below_ratio(runs: Sequence[Run]) -> float:
-    pooled = np.concatenate([run.mos[np.isfinite(run.mos)] for run in runs])
-    return float(np.mean(pooled < POOR_MOS))
+def _promise_errors(runs: Sequence[Run]) -> FloatArray:
+    """Distance between promised and measured MOS, bearer by bearer."""
+    return np.concatenate([np.abs(run.promised - run.mos)[_both(run)] for run in runs])
 
 
 def _cut(below: float, others: Sequence[Run]) -> float | None:
-    theirs = _below_ratio(others) if others else 0.0
+    theirs = float(np.mean(_pooled(others) < POOR_MOS)) if others else 0.0
     return 1.0 - below / theirs if theirs > 0 else None
 
 
@@ -126,14 +138,14 @@ def _users(run: Run) -> list[UserResult]:
             load=run.load,
             policy=run.policy,
             seed=run.seed,
-            user=name,
+            user=people.users[user],
             app=people.apps[i].name.lower(),
-            tier=people.tiers[i],
-            alone_bps=float(people.alone_bps[i]),
+            tier=people.tiers[user],
+            alone_bps=float(people.alone_bps[user]),
             rate_bps=float(run.rate_bps[i]),
             airtime_ratio=float(run.airtime_ratio[i]),
             mos=_finite(run.mos[i]),
             promised=_finite(run.promised[i]),
         )
-        for i, name in enumerate(people.names)
+        for i, user in enumerate(people.user)
     ]
