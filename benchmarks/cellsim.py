@@ -1,7 +1,8 @@
 """How fast a cell is simulated: TTIs a second, by scheduler and number of bearers.
 
 A mix of all kinds of sources, a bearer a user, in a fading channel evaluated each 10 ms; the cell is
-congested. ``full`` has full queues only, which is the scheduler's worst case. `compile_s` is what the first run in a process costs, machine code from Numba's cache where it is there.
+congested. ``full`` has full queues only, which is the scheduler's worst case. `compile_s` is what the first
+run in a process costs, with machine code from Numba's cache where it is there.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from typing import cast
 import numpy as np
 from numba import njit
 
-from qoe_native.cellsim_data import DB_PER_CQI, MEAN_WINDOW_MS, Cell
+from qoe_native.cellsim_data import DB_PER_CQI, MEAN_WINDOW_MS, Cell, Source
 from qoe_native.cellsim_queue import serve, step_tcp
 from qoe_native.cellsim_random import OPTIONS, compiled, harq_uniform, normal
 from qoe_native.cellsim_sched import schedule
@@ -34,7 +34,7 @@ from qoe_native.cellsim_setup import check_run
 from qoe_native.cellsim_sources import step_source
 from qoe_native.cellsim_video import play_until
 
-_VIDEO = 0
+_VIDEO, _FULL_BUFFER = int(Source.VIDEO), int(Source.FULL_BUFFER)
 
 
 @compiled
@@ -138,6 +138,8 @@ def _deliver(c: Cell, row: int, b: int, now: int) -> int:
     state.n_rb = 0
     if size > 0:
         serve(c, row, b, at, size)
+        if c.bearers[b].kind == _FULL_BUFFER:
+            state.due_ms = min(state.due_ms, now + 1)
     return size  # type: ignore[no-any-return]
 
 

@@ -414,13 +414,7 @@ STALL_DTYPE = np.dtype(
     align=True,
 )
 FETCH_DTYPE = np.dtype(
-    [
-        ("bearer", "i4"),
-        ("n_objects", "i4"),
-        ("start_ms", "i8"),
-        ("done_ms", "i8"),
-        ("size_bytes", "i8"),
-    ],
+    [("bearer", "i4"), ("n_objects", "i4"), ("start_ms", "i8"), ("done_ms", "i8"), ("size_bytes", "i8")],
     align=True,
 )
 

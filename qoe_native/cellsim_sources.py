@@ -180,7 +180,7 @@ def _fill(c: Cell, row: int, b: int, now: int) -> None:
     room = c.bearers[b].queue_limit_bytes - c.state[b].backlog_bytes
     if 2 * room >= c.bearers[b].queue_limit_bytes:
         enqueue(c, row, b, now, room, room, 0)
-    c.state[b].due_ms = now + 1
+    c.state[b].due_ms = NEVER_MS  # until some of it is served
 
 
 @compiled

@@ -38,6 +38,7 @@ BUSY: list[dict[str, Any]] = [
     {"kind": Source.BULK, "size_bytes": 3e5, "pause_ms": 50.0, "queue_limit_bytes": 40_000},
     {"kind": Source.BULK, "stop_ms": 2000, "queue_limit_bytes": 30_000},
     {"kind": Source.OTHER, "period_ms": 3.0},
+    {"kind": Source.FULL_BUFFER, "queue_limit_bytes": 20_000, "start_ms": 300, "stop_ms": 700},
 ]
 ROUGH = {"bler_ratio": 0.1, "cqi_delay_ms": 10, "interpolate": True, "interval_ms": 700}
 
@@ -75,7 +76,7 @@ def test_the_twin_gives_the_same_bits(scheduler: Scheduler, rough: bool) -> None
     fast, slow = (make_busy(BUSY, scheduler=scheduler, **config) for _ in range(2))
     run(fast, 2800)
     cellsim_numpy.simulate(slow, 2800)
-    assert fast.config["n_segments"][0] > 4
+    assert fast.config["n_segments"][0] > 2
     assert totals(fast, "dropped_bytes").sum() > 0
     for name in ("records", "segments", "stalls", "fetches"):
         assert_same(getattr(fast, name)[:-1], getattr(slow, name)[:-1])
