@@ -29,7 +29,7 @@ SCHEDULER: Final = {
     "exp_pf": Scheduler.EXP_PF,
     "drr": Scheduler.DRR,
 }
-LEAST_SHARE_RATIO: Final = 0.25
+LEAST_SHARE_RATIO: Final = 0.5
 """Part of an equal share that nobody falls below under `no_starvation`."""
 KEPT_RATIO: Final = 0.9
 """Part of its share that a bearer keeps from one decision to the next: players and congestion control

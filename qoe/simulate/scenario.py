@@ -10,8 +10,7 @@ A scenario::
     loads = [1.2, 1.6]               # users are drawn from the list below until they ask for so many times
                                      # the cell; without it the cell has the users that are listed
     policies = ["qoe", "pf"]         # default: all
-    no_starvation = true             # nobody below a quarter of an equal share, unless it asks for less
-    intents = "intents.toml"         # optional; beside this file
+    no_starvation = true             # nobody below half of an equal share, unless it asks for less
 
     [cell]
     n_rb = 50                        # resource blocks of 180 kHz: 50 are 10 MHz
@@ -194,9 +193,7 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     policies : tuple of str
         Of `POLICIES`.
     no_starvation : bool
-        The optimiser leaves nobody without a quarter of an equal share, unless it asks for less.
-    intents : str
-        Name of a file of intents, relative to the scenario's; empty for none.
+        The optimiser leaves nobody without half of an equal share, unless it asks for less.
     """
 
     name: str = "simulation"
@@ -213,7 +210,6 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     loads: tuple[float, ...] = ()
     policies: tuple[str, ...] = POLICIES
     no_starvation: bool = True
-    intents: str = ""
 
     def __post_init__(self) -> None:
         require(bool(self.users), "at least one [[user]] is needed")
