@@ -99,7 +99,8 @@ def _spend(hulls: list[_Hull], budget: float) -> _Relaxed | None:
     spare = budget * SLACK_RATIO  # segments may fit to rounding; what is left is counted without it
     if room < -LEAST_SLACK_RATIO * budget:
         return None
-    slopes = [np.diff(hull.y) / np.diff(hull.x) for hull in hulls]
+    # of points that are in line, rounding may put the later segment first
+    slopes = [np.minimum.accumulate(np.diff(hull.y) / np.diff(hull.x)) for hull in hulls]
     segments = [
         (-slopes[h][k], h, k) for h, hull in enumerate(hulls) for k in range(hull.start, slopes[h].size)
     ]

@@ -13,7 +13,7 @@ as rows, and is exact.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -29,7 +29,7 @@ _STRIDE: Final = 8.0
 _N_SOLVES: Final = 20
 _N_SWEEPS: Final = 3
 _CLOSE: Final = 1.02
-_STRONGER: Final = (1.0, 1.02, 1.05, 1.1, 1.2, 1.5, 2.0, 4.0, 16.0, 256.0, 4096.0)
+_N_REPAIRS: Final = 30
 _N_HALVINGS: Final = 30
 _ROUNDING: Final = 1e-12
 REST: Final = "none"
@@ -169,6 +169,7 @@ class _Search:
     best: FloatArray
     short: FloatArray
     bound: float
+    seen: list[FloatArray] = field(default_factory=list)
 
 
 class _Fast(_Cell):
@@ -190,12 +191,37 @@ class _Fast(_Cell):
         for _ in range(_N_SWEEPS if stage > 1 else 1):
             for tier in range(stage):
                 self.tune(tier, stage, keeps, search)
-        for factor in _STRONGER:
-            if self.look(factor * self.multiplier[:stage], keeps, search)[0]:
+        weights, factor = self.multiplier[:stage].copy(), _CLOSE
+        for _ in range(_N_REPAIRS):
+            kept = self.look(weights, keeps, search)
+            if kept.all():
                 break
-        mixed = self.mix(search.short, search.best, keeps)
-        filled = self.fill(only, self.above(stage, mixed))
-        return self.better(stage, search.best, filled), search.bound
+            weights[~kept] *= factor
+            factor *= _CLOSE
+        for mixed in (self.mix(search.short, search.best, keeps), self.mixture(stage, keeps, search)):
+            held = self.above(stage, mixed)
+            missed = np.append(~self.kept(held, keeps), np.zeros(self.n - stage, np.bool_))
+            if missed.any():  # as much as brings them back
+                held = self.mix(held, self.above(stage, self.fill(missed.astype(float), held)), keeps)
+            filled = self.fill(only, held)
+            if self.kept(filled, keeps).all():
+                search.best = self.better(stage, search.best, filled)
+        return search.best, search.bound
+
+    def mixture(self, stage: int, keeps: list[float], search: _Search) -> FloatArray:
+        """Mix all shares seen so that a tier has most while those above keep theirs (a linear program)."""
+        from scipy.optimize import linprog
+
+        values = np.array([self.values(share) for share in search.seen])
+        found = linprog(
+            -values[:, stage],
+            -values[:, :stage].T,
+            -np.array(keeps),
+            np.ones((1, len(values))),
+            [1.0],
+            method="highs-ds",
+        )
+        return search.best if found.x is None else np.asarray(found.x @ np.array(search.seen))
 
     def tune(self, tier: int, stage: int, keeps: list[float], search: _Search) -> None:
         """Find the least multiplier at which a tier keeps its value, with those of the others as they are."""
@@ -204,7 +230,7 @@ class _Fast(_Cell):
         scale = weights[tier] = weights[tier] or 1.0
         for _ in range(_N_SOLVES):
             weights[tier] = scale
-            if self.look(weights, keeps, search)[1][tier]:
+            if self.look(weights, keeps, search)[tier]:
                 high = scale
             else:
                 low = scale
@@ -214,8 +240,11 @@ class _Fast(_Cell):
         self.multiplier[tier] = min(high, scale)
 
     def above(self, stage: int, share: FloatArray) -> FloatArray:
-        """Lower bounds that hold the tiers above a stage at these shares."""
-        return np.where(self.rank < stage, share, self.program.low)
+        """Lower bounds that hold the tiers above at these shares, less what a step has no use for."""
+        heights, low = self.program.heights, self.program.low
+        k = np.maximum(np.count_nonzero(heights.share <= share[:, None], axis=1) - 1, 0)
+        useful = np.where(heights.step, heights.share[np.arange(share.size), k], share)
+        return np.where(self.rank < stage, np.maximum(useful, low), low)
 
     def solve(self, multiplier: FloatArray) -> tuple[FloatArray, float]:
         """Solve with the weights of each tier times a multiplier; return the shares and the bound."""
@@ -224,17 +253,18 @@ class _Fast(_Cell):
         self.solver.solve()
         return self.solver.shares(0), float(self.solver.data.cells["bound"][0])
 
-    def look(self, weights: FloatArray, keeps: list[float], search: _Search) -> tuple[bool, BoolArray]:
-        """Solve with multipliers of the tiers above; tell whether all, and which, keep their value."""
+    def look(self, weights: FloatArray, keeps: list[float], search: _Search) -> BoolArray:
+        """Solve with multipliers of the tiers above; tell which of them keep their value."""
         stage = weights.size
         found, above = self.solve(np.concatenate((weights, [1.0], np.zeros(self.n - stage - 1))))
         search.bound = min(search.bound, above - float(weights @ keeps))
+        search.seen.append(found)
         kept = self.kept(found, keeps)
         if kept.all():
             search.best = self.better(stage, search.best, found)
         else:
             search.short = found
-        return bool(kept.all()), kept
+        return kept
 
     def kept(self, share: FloatArray, keeps: list[float]) -> BoolArray:
         """Tell which of the tiers above have what they are to keep."""
