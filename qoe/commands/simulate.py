@@ -40,14 +40,20 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument("scenario", type=Path, metavar="SCENARIO.toml", help="users, cell, radio, policies")
     parser.add_argument("--policies", metavar="A,B", help="instead of the scenario's")
     parser.add_argument("--loads", metavar="X,Y", help="instead of the scenario's")
-    parser.add_argument("--seeds", type=common.whole_number, metavar="N", help="instead of the scenario's n_seeds")
+    parser.add_argument(
+        "--seeds", type=common.whole_number, metavar="N", help="instead of the scenario's n_seeds"
+    )
     parser.add_argument("--seed", type=common.whole_number, metavar="N", help="the first one")
     parser.add_argument("--duration", type=common.positive_seconds, metavar="S", help="of each run")
     parser.add_argument(
         "--traces", action="append", metavar="GLOB", help="logs of CQI, instead of the scenario's radio"
     )
     parser.add_argument(
-        "--workers", type=common.whole_number, default=0, metavar="N", help="runs at once (default: the cores)"
+        "--workers",
+        type=common.whole_number,
+        default=0,
+        metavar="N",
+        help="runs at once (default: the cores)",
     )
     parser.add_argument("--json", action="store_true", help="write one JSON object, not a table")
     parser.add_argument(
@@ -66,7 +72,11 @@ def run(args: argparse.Namespace) -> int:
     folder = Path.cwd() if args.traces else args.scenario.parent
     progress = _Progress(scenario)
     runs = simulate(
-        scenario, folder=folder, n_threads=args.workers or os.cpu_count() or 1, on_run=progress, on_note=common.say
+        scenario,
+        folder=folder,
+        n_threads=args.workers or os.cpu_count() or 1,
+        on_run=progress,
+        on_note=common.say,
     )
     report = summarise(runs, scenario)
     if args.json:

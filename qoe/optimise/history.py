@@ -10,7 +10,6 @@ import numpy as np
 
 from qoe.schema import BoolArray, FloatArray
 
-
 _Who = TypeVar("_Who", bound=Hashable)
 
 

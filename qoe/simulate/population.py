@@ -241,8 +241,7 @@ def build(scenario: Scenario, population: Population, seed: int) -> Cell:
         "seed": seed,
     }
     bearers = [
-        _bearer(int(user), app, chance)
-        for user, app in zip(population.user, population.apps, strict=True)
+        _bearer(int(user), app, chance) for user, app in zip(population.user, population.apps, strict=True)
     ]
     return make_cell(
         config,

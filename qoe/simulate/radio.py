@@ -45,7 +45,9 @@ def find_traces(patterns: Sequence[str], folder: Path) -> list[Path]:
     for pattern in patterns:
         names = glob.glob(str(folder / pattern), recursive=True)
         if not names:
-            raise ConfigError(f"no file matches {str(folder / pattern)!r}; mend radio.traces", "$.radio.traces")
+            raise ConfigError(
+                f"no file matches {str(folder / pattern)!r}; mend radio.traces", "$.radio.traces"
+            )
         found.update(map(Path, names))
     return sorted(found)
 
@@ -101,7 +103,9 @@ def read_cqi(path: Path) -> CqiArray:
         with path.open(newline="", encoding="utf-8") as file:
             rows = csv.DictReader(file)
             if _COLUMN not in (rows.fieldnames or ()):
-                raise ConfigError(f"has no column {_COLUMN}: a log of CQI, a row a second, is needed", str(path))
+                raise ConfigError(
+                    f"has no column {_COLUMN}: a log of CQI, a row a second, is needed", str(path)
+                )
             texts = [row[_COLUMN] or "" for row in rows]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(f"cannot be read: {error}", str(path)) from None
@@ -131,7 +135,9 @@ def draw(traces: Sequence[CqiArray], n_users: int, n_steps: int, rng: np.random.
     ndarray of int8, shape (n_users, n_steps)
         A value a second. Traces are drawn without repetition as far as they go.
     """
-    chosen = np.concatenate([rng.permutation(len(traces)) for _ in range(-(-n_users // len(traces)))])[:n_users]
+    chosen = np.concatenate([rng.permutation(len(traces)) for _ in range(-(-n_users // len(traces)))])[
+        :n_users
+    ]
     rows = []
     for which in chosen:
         begin = int(rng.integers(traces[which].size))

@@ -163,7 +163,9 @@ def run_policy(
     )
 
 
-def _promised(controller: Controller | None, population: Population, begin_ms: int, end_ms: int) -> FloatArray:
+def _promised(
+    controller: Controller | None, population: Population, begin_ms: int, end_ms: int
+) -> FloatArray:
     """Average what was promised for the time that is judged."""
     n = len(population.apps)
     total, count = np.zeros(n), np.zeros(n)

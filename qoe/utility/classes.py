@@ -11,7 +11,7 @@ from qoe import applications as app
 from qoe.applications import MosModel
 from qoe.schema import AppClass, FloatArray, RecordArray
 from qoe.utility.bearer import carries_media, known, observed_bps, while_active
-from qoe.utility.queueing import RTT_MS, elastic_rtt_ms, overload, path, relief
+from qoe.utility.queueing import RTT_MS, overload, path, relief
 from qoe.utility.streaming import video
 
 LITTLE_BPS: Final = 4e3
