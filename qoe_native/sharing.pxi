@@ -32,9 +32,12 @@ cdef extern from "host.h" nogil:
 
 
 cdef enum:
-    PIECES_EACH = 32               # that a worker can have made, and somebody not yet taken: 2.5 ms of work
-    PIECE_PACKETS = 4096
+    PIECE_BYTES = 131072           # of the capture: some hundreds of packets
+    PIECE_PACKETS = 1024
+    PIECES_EACH = 256              # that a worker can have made, and somebody not yet taken: 10 ms of work
     AHEAD = 8                      # pieces that a worker sees to be ready, so that nobody waits for the next
+    PLAIN_BYTES = 128              # enough for the headers of a plain frame, 94 at most, and PAYLOAD_BYTES
+    PAYLOAD_BYTES = 32             # of a payload: nothing looks beyond the first 20 (media.pxd)
     MOST_WORKERS = 64
     FETCH_AHEAD = 8                # packets whose headers are on their way
     EVERYONE = 255                 # in place of a worker's number
@@ -51,33 +54,72 @@ cdef enum:                         # bits of SharedCapture.state; a piece is beg
 cdef struct Seat:                  # a worker's, who alone writes to it
     uint64_t taken                 # pieces it is done with
     uint64_t place                 # packets of the next piece that it has taken
-    uint64_t apart[14]             # no two share a cache line, or the one that is fetched with it
+    uint8_t *window                # where it reads into, again and again: it stays in its core's cache
+    Piece *piece[PIECES_EACH]      # its own: n_free to be filled, the last one first, for the same reason
+    Piece *given[PIECES_EACH]      # those that not all have taken, in turn
+    uint64_t n_pieces, n_free, n_given, n_back
+    uint64_t apart[13]             # no two share a cache line, or the one that is fetched with it
+
+
+cdef Piece *new_piece(uint64_t window_bytes) noexcept nogil:
+    # whose memory is taken from the system as it is filled; NULL: there is none
+    cdef:
+        Piece *piece = <Piece *> calloc(1, sizeof(Piece))
+    if piece == NULL:
+        return NULL
+    piece.packets = <qoe_packet *> malloc(PIECE_PACKETS * sizeof(qoe_packet))
+    piece.shards = <uint8_t *> malloc(PIECE_PACKETS)
+    piece.bytes = <uint8_t *> malloc(window_bytes)
+    if piece.packets == NULL or piece.shards == NULL or piece.bytes == NULL:
+        free_piece(piece)
+        return NULL
+    return piece
+
+
+cdef void free_piece(Piece *piece) noexcept nogil:
+    free(piece.packets)
+    free(piece.shards)
+    free(piece.bytes)
+    free(piece)
 
 
 cdef struct Piece:
-    uint8_t *bytes                 # a window of the reader's size
+    uint8_t *bytes                 # room for a window of the reader's size; packets' first bytes lie in it
     qoe_packet *packets
     uint8_t *shards                # which worker takes each
     uint32_t n
     uint32_t n_timed, n_back       # packets of flows, and of them older than the one before
     uint64_t first_ns, last_ns     # times of the first and the last of them
-    uint64_t number                # of the piece it holds, from 1; 0: none. Its owner's alone
+    uint64_t number                # of the piece it holds, from 1
     uint64_t ready                 # the same, once it is shared out
 
 
-cdef inline uint8_t sort_in(const qoe_packet *p, const uint64_t *seed, uint32_t n_workers, bint *timed) noexcept nogil:
-    # which worker takes a packet: the first what is in no flow. At what belongs to a datagram in pieces all look, to
-    # find out together. Two headers, as the plain one, which nothing else sees, then stays in registers.
+cdef inline uint32_t n_telling(const qoe_packet *p, const Headers *h) noexcept nogil:
+    # Bytes of a frame that tell anything: headers, and the begin of a payload. TCP or UDP of no tunnel's port is what
+    # was found without a look at what is behind.
+    if h.payload == NULL or h.fragment or h.carried or p.captured_len > p.wire_len:
+        return p.captured_len
+    if h.protocol != TCP and (h.protocol != UDP or is_tunnel_port(h.src_port) or is_tunnel_port(h.dst_port)):
+        return p.captured_len
+    return min(p.captured_len, <uint32_t> (h.payload - p.data) + PAYLOAD_BYTES)
+
+
+cdef inline uint8_t sort_in(qoe_packet *p, const uint64_t *seed, uint32_t n_workers, bint *timed) noexcept nogil:
+    # Which worker takes a packet: the first what is in no flow. At what belongs to a datagram in pieces all look, to
+    # find out together. Cuts off what tells nothing. Two headers, as the plain one, which nothing else sees, then
+    # stays in registers.
     cdef:
         Headers plain, h
         Key key
     timed[0] = True
     if likely(decode_plain(p.data, p.captured_len, p.wire_len, p.link_type, &plain)):
+        p.captured_len = min(p.captured_len, <uint32_t> PLAIN_BYTES)
         make_key(seed, &plain, &key)
         return <uint8_t> shard_of(key.hashed, n_workers)
     if decode(p.data, p.captured_len, p.wire_len, p.link_type, &h) != QOE_PKT_FLOW:
         timed[0] = False
         return 0
+    p.captured_len = n_telling(p, &h)
     if h.fragment or h.carried:
         return EVERYONE
     make_key(seed, &h, &key)
@@ -85,22 +127,32 @@ cdef inline uint8_t sort_in(const qoe_packet *p, const uint64_t *seed, uint32_t 
 
 
 cdef void share_out(Piece *piece, const qoe_engine *engine, uint32_t n_workers) noexcept nogil:
+    # Copies what tells anything out of the window: a tenth of what was read, which other cores fetch in one go, and
+    # of which there is room for more.
     cdef:
-        const qoe_packet *packets = piece.packets
+        uint8_t *to = piece.bytes
+        qoe_packet *p
         uint32_t i
         bint timed
     piece.n_timed = piece.n_back = 0
     for i in range(piece.n):
+        p = &piece.packets[i]
         if i + FETCH_AHEAD < piece.n:
-            fetch_headers(&packets[i + FETCH_AHEAD])
-        piece.shards[i] = sort_in(&packets[i], engine.table.seed, n_workers, &timed)
+            fetch_headers(p + FETCH_AHEAD)
+        piece.shards[i] = sort_in(p, engine.table.seed, n_workers, &timed)
+        if likely(p.captured_len == PLAIN_BYTES):
+            memcpy(to, p.data, PLAIN_BYTES)       # of a length that the compiler knows
+        else:
+            memcpy(to, p.data, p.captured_len)
+        p.data = to
+        to += p.captured_len
         if unlikely(not timed):
             continue
         if unlikely(piece.n_timed == 0):
-            piece.first_ns = piece.last_ns = packets[i].ts_ns
+            piece.first_ns = piece.last_ns = p.ts_ns
         piece.n_timed += 1
-        piece.n_back += packets[i].ts_ns < piece.last_ns
-        piece.last_ns = packets[i].ts_ns
+        piece.n_back += p.ts_ns < piece.last_ns
+        piece.last_ns = p.ts_ns
 
 
 cdef class SharedCapture:
@@ -127,9 +179,8 @@ cdef class SharedCapture:
     """
 
     cdef CaptureReader reader
-    cdef Piece *own                # PIECES_EACH of each worker, who alone fills them: they stay in its cache
     cdef Piece **ring              # piece i at i % n_pieces
-    cdef Seat seats[MOST_WORKERS]
+    cdef Seat *seats
     cdef uint64_t made             # pieces in the ring; written by who has set MAKING
     cdef uint64_t state
     cdef uint64_t n_done           # workers that take no more
@@ -148,50 +199,66 @@ cdef class SharedCapture:
         self.filled = True                        # with what told the reader which format it is
         self.clock_ns = clock_ns
         reader.borrower = self
-        self.own = <Piece *> calloc(self.n_pieces, sizeof(Piece))
         self.ring = <Piece **> calloc(self.n_pieces, sizeof(Piece *))
-        if self.own == NULL or self.ring == NULL:
+        self.seats = <Seat *> calloc(n_workers, sizeof(Seat))
+        if self.ring == NULL or self.seats == NULL:
             raise MemoryError
-        for i in range(self.n_pieces):
-            self.own[i].bytes = <uint8_t *> malloc(reader.window_bytes)
-            self.own[i].packets = <qoe_packet *> malloc(PIECE_PACKETS * sizeof(qoe_packet))
-            self.own[i].shards = <uint8_t *> malloc(PIECE_PACKETS)
-            if self.own[i].bytes == NULL or self.own[i].packets == NULL or self.own[i].shards == NULL:
+        for i in range(n_workers):
+            self.seats[i].window = <uint8_t *> malloc(reader.window_bytes)
+            if self.seats[i].window == NULL or self.more_pieces(&self.seats[i]) == NULL:
                 raise MemoryError
 
     def __dealloc__(self):
-        if self.own != NULL:
-            for i in range(self.n_pieces):
-                free(self.own[i].bytes)
-                free(self.own[i].packets)
-                free(self.own[i].shards)
-        free(self.own)
+        cdef Seat *seat
+        for i in range(self.n_workers if self.seats != NULL else 0):
+            seat = &self.seats[i]
+            free(seat.window)
+            for k in range(seat.n_free):
+                free_piece(seat.piece[k])
+            for k in range(seat.n_back, seat.n_given):
+                free_piece(seat.given[k % PIECES_EACH])
+        free(self.seats)
         free(self.ring)
         pthread_cond_destroy(&self.changed)
         pthread_mutex_destroy(&self.lock)
 
-    cdef Piece *free_piece(self, uint32_t worker) noexcept nogil:
+    cdef Piece *more_pieces(self, Seat *seat) noexcept nogil:
+        cdef Piece *piece = new_piece(self.reader.window_bytes) if seat.n_pieces < PIECES_EACH else NULL
+        if piece != NULL:
+            seat.piece[seat.n_free] = piece
+            seat.n_free += 1
+            seat.n_pieces += 1
+        return piece
+
+    cdef Piece *next_free(self, Seat *seat) noexcept nogil:
         # of the worker's own pieces that all have taken, the one it filled last; NULL: there is none
         cdef:
-            Piece *piece
-            Piece *best = NULL
             uint64_t all_took = read_word(&self.made)
             uint32_t i
         for i in range(self.n_workers):
             all_took = min(all_took, read_word(&self.seats[i].taken))
-        for i in range(PIECES_EACH):
-            piece = &self.own[worker * PIECES_EACH + i]
-            if piece.number <= all_took and (best == NULL or piece.number > best.number):
-                best = piece
-        return best
+        while seat.n_back < seat.n_given and seat.given[seat.n_back % PIECES_EACH].number <= all_took:
+            seat.piece[seat.n_free] = seat.given[seat.n_back % PIECES_EACH]
+            seat.n_free += 1
+            seat.n_back += 1
+        return seat.piece[seat.n_free - 1] if seat.n_free else self.more_pieces(seat)
 
-    cdef bint fill(self, Piece *piece) noexcept nogil:
+    cdef void give(self, Seat *seat, Piece *piece) noexcept nogil:
+        # with MAKING set
+        seat.n_free -= 1
+        seat.given[seat.n_given % PIECES_EACH] = piece
+        seat.n_given += 1
+        self.ring[self.made % self.n_pieces] = piece
+        piece.number = self.made + 1
+        write_word(&self.made, piece.number)
+
+    cdef bint fill(self, Piece *piece, uint8_t *window) noexcept nogil:
         # with the next packets; False: bytes are missing, which Python must read
         cdef CaptureState *s = &self.reader.state
         piece.n = 0
         while piece.n == 0 and s.status != CAPTURE_END and s.status != CAPTURE_ERROR:
-            slide_window(s, piece.bytes)
-            if s.status == CAPTURE_MORE and not self.filled and not refill(self.reader, piece.bytes):
+            slide_window(s, window)
+            if s.status == CAPTURE_MORE and not self.filled and not refill(self.reader, window, PIECE_BYTES):
                 return False
             self.filled = False
             piece.n = capture_next(s, piece.packets, PIECE_PACKETS, 0)
@@ -199,20 +266,20 @@ cdef class SharedCapture:
 
     cdef bint make_next(self, uint32_t worker, const qoe_engine *engine) noexcept nogil:
         # False: not now
-        cdef Piece *piece
+        cdef:
+            Seat *seat = &self.seats[worker]
+            Piece *piece
         if read_word(&self.state) != 0:
             return False
-        piece = self.free_piece(worker)
+        piece = self.next_free(seat)
         if piece == NULL or not swap_word(&self.state, 0, MAKING):
             return False
-        if not self.fill(piece):
+        if not self.fill(piece, seat.window):
             set_bits(&self.state, HUNGRY)
             clear_bits(&self.state, MAKING)
             self.tell()
             return True
-        self.ring[self.made % self.n_pieces] = piece
-        piece.number = self.made + 1
-        write_word(&self.made, piece.number)
+        self.give(seat, piece)
         if self.reader.state.status in (CAPTURE_END, CAPTURE_ERROR):
             set_bits(&self.state, CLOSED)
         clear_bits(&self.state, MAKING)            # somebody else may make the piece after it
