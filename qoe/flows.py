@@ -212,6 +212,16 @@ class Engine:
         """
         return self._engine.consume_live(ring, until_ns, wait_ms)
 
+    def consume_shared(self, capture: SharedCapture, worker: int) -> bool:
+        """Take packets of a capture that several engines share; see `qoe.workers`.
+
+        Returns
+        -------
+        bool
+            True: many ended flows wait, fetch them; False: no packet is left.
+        """
+        return capture.feed(self._engine, worker)
+
     def snapshot(self, since_ns: int = 0) -> RecordArray:
         """Live flows with a packet at or after `since_ns`, as FLOW_DTYPE records."""
         import numpy as np
@@ -267,28 +277,6 @@ class Engine:
     def get_weight(self, bearer: int) -> float:
         """Scheduler weight of a bearer; 1 where none was set."""
         return self._engine.get_weight(bearer)
-
-
-def share(reader: CaptureReader, engines: list[Engine], n_workers: int, clock_ns: int = 0) -> SharedCapture:
-    """Share the packets of a capture out to engines, one a shard, in turn; see `qoe.workers`.
-
-    Parameters
-    ----------
-    reader : CaptureReader
-        Of `qoe.capture.Source.reader`.
-    engines : list of Engine
-        All shards, of the same seed.
-    n_workers : int
-        Threads that will call `feed`, no more than there are engines.
-    clock_ns : int, optional
-        Time of the packet before the first.
-
-    Raises
-    ------
-    ValueError
-        So many workers or engines cannot be.
-    """
-    return _native.SharedCapture(reader, [engine._engine for engine in engines], n_workers, clock_ns)
 
 
 def address_texts(flows: RecordArray, *, source: bool) -> tuple[bytes, npt.NDArray[np.int32]]:

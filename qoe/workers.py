@@ -1,4 +1,4 @@
-"""Several engines over the same packets, each with a shard of the flows, and threads that share them."""
+"""Several engines over the same packets: each has a shard of the flows, and a thread."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from contextlib import contextmanager
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, Final
 
-from qoe.flows import DEFAULT_MAX_FLOWS, Engine, share
+from qoe.flows import DEFAULT_MAX_FLOWS, Engine
+from qoe_native.engine import SharedCapture
 
 if TYPE_CHECKING:
-    from qoe_native.engine import CaptureReader, SharedCapture
+    from qoe_native.engine import CaptureReader
 
 _SPARE: Final = 16
-_SHARDS_EACH: Final = 2  # engines a worker: what other programs keep one from is left to the others, but for one
 
 
 class Workers:
-    """Threads, and engines that share out the flows of the captures they read together.
+    """Engines that share out the flows of the captures they read together.
 
     Which shard a flow is of tells a hash of its addresses; the numbers of flows are unique over all.
 
     Parameters
     ----------
     n : int
-        How many threads, 1 to 64.
+        How many, 1 to 64.
     on_ended : callable
-        Called in a thread with its number and an engine whenever ended flows wait in that.
+        Called in an engine's thread with its number and itself whenever ended flows wait in it.
     max_flows : int, optional
         Live flows at once, over all; 0 for the default of an engine.
     **options
@@ -37,14 +37,12 @@ class Workers:
     def __init__(
         self, n: int, on_ended: Callable[[int, Engine], None], *, max_flows: int = 0, **options: Any
     ) -> None:
-        in_all, n_shards = max_flows or DEFAULT_MAX_FLOWS, n * _SHARDS_EACH
-        flows_each = in_all // n_shards + in_all // _SPARE + 1  # as hashes fall, some shard has more
+        in_all = max_flows or DEFAULT_MAX_FLOWS
+        flows_each = in_all // n + in_all // _SPARE + 1  # as hashes fall, some shard has more
         seed = int.from_bytes(os.urandom(8)) | 1
         self.engines = [
-            Engine(max_flows=flows_each, seed=seed, shard=shard, n_shards=n_shards, **options)
-            for shard in range(n_shards)
+            Engine(max_flows=flows_each, seed=seed, shard=shard, n_shards=n, **options) for shard in range(n)
         ]
-        self._n = n
         self._on_ended = on_ended
         self._clock_ns = self._clock_back = 0
 
@@ -71,18 +69,18 @@ class Workers:
         SharedCapture
             Tells in `wait` when the reader wants bytes, and when no packet is left.
         """
-        capture = share(reader, self.engines, self._n, self._clock_ns)
+        capture = SharedCapture(reader, len(self.engines), self._clock_ns)
 
-        def take(worker: int, stop: Event) -> None:
+        def take(shard: int, stop: Event) -> None:
             try:
-                while not stop.is_set() and (shard := capture.feed(worker)) >= 0:
-                    self._on_ended(worker, self.engines[shard])
+                while not stop.is_set() and self.engines[shard].consume_shared(capture, shard):
+                    self._on_ended(shard, self.engines[shard])
             except BaseException:
                 capture.give_up()
                 raise
 
         try:
-            threads = _Threads(take, self._n)
+            threads = _Threads(take, len(self.engines))
         except BaseException:
             capture.close()  # for those that did start
             raise
@@ -97,18 +95,17 @@ class Workers:
             threads.raise_failure()
 
     def finish(self, batch: int) -> None:
-        """Bring all engines to the same time and end their flows, `batch` at a time, in the threads."""
+        """Bring all engines to the same time and end their flows, `batch` at a time, in their threads."""
         now_ns = self.now_ns
-        left = iter(self.engines)
 
-        def flush(worker: int, stop: Event) -> None:
-            while not stop.is_set() and (engine := next(left, None)) is not None:
-                engine.advance(now_ns)
-                self._on_ended(worker, engine)
-                while not stop.is_set() and engine.flush(batch):
-                    self._on_ended(worker, engine)
+        def flush(shard: int, stop: Event) -> None:
+            engine = self.engines[shard]
+            engine.advance(now_ns)
+            self._on_ended(shard, engine)
+            while not stop.is_set() and engine.flush(batch):
+                self._on_ended(shard, engine)
 
-        threads = _Threads(flush, self._n)
+        threads = _Threads(flush, len(self.engines))
         threads.join()
         threads.raise_failure()
 

@@ -178,19 +178,17 @@ class ColumnPages:
 
 @final
 class SharedCapture:
-    """The packets of one reader for several engines, which threads share; see `qoe.workers`."""
+    """The packets of one reader for several engines, each in a thread of its own; see `qoe.workers`."""
 
-    def __new__(
-        cls, reader: CaptureReader, engines: list[Engine], n_workers: int, clock_ns: int = 0
-    ) -> SharedCapture: ...
+    def __new__(cls, reader: CaptureReader, n_workers: int, clock_ns: int = 0) -> SharedCapture: ...
     @property
     def clock_ns(self) -> int:
         """Time of the newest packet of a flow."""
     @property
     def clock_back(self) -> int:
         """Packets older than the one before."""
-    def feed(self, worker: int) -> int:
-        """Take packets, without the GIL; gives the engine in which many ended flows wait, -1: none is left."""
+    def feed(self, engine: Engine, worker: int) -> bool:
+        """Take packets, without the GIL; False: none is left, True: many ended flows wait."""
     def wait(self) -> Literal["more", "end", "ready"]:
         """Wait a little until the reader wants bytes (``more``) or all workers are done (``end``)."""
     def filled_up(self) -> None:

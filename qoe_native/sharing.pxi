@@ -1,10 +1,8 @@
-# One capture for several engines; textually included by engine.pyx.
+# One capture for several engines, each in a thread of its own; textually included by engine.pyx.
 #
-# The file is read and walked once, and its packets are shared out by the shard of their flow. Every worker, a thread,
-# has some shards; whoever first needs the next piece makes it, for all, while the others work on those before it; so
-# who has less to do reads more. Who finds a shard far behind, as other programs keep its worker from running, takes
-# its next piece: so no worker waits for another for longer than the one shard that this has in its hands. Pieces
-# lie in a ring; the slot of one is used again when it was taken for the last shard.
+# The file is read and walked once, and its packets are shared out by the shard of their flow: whichever worker
+# first needs the next piece makes it, for all, while the others work on those before it; so who has less to do
+# reads more. Pieces lie in a ring; the slot of one is used again when the last worker has taken it.
 #
 # Workers meet in words that are read and written whole, so that none of them enters the kernel of the system for a
 # piece: on a virtual machine that may take longer than the piece. Only who waits for Python, and Python, sleep
@@ -34,14 +32,17 @@ cdef extern from "host.h" nogil:
 
 
 cdef enum:
+    PIECE_BYTES = 131072           # of the capture: some hundreds of packets
+    PIECE_PACKETS = 1024
     PIECES_EACH = 256              # that a worker can have made, and somebody not yet taken: 10 ms of work
     AHEAD = 8                      # pieces that a worker sees to be ready, so that nobody waits for the next
-    FAR_BEHIND = 24                # pieces
+    PLAIN_BYTES = 128              # enough for the headers of a plain frame, 94 at most, and PAYLOAD_BYTES
+    PAYLOAD_BYTES = 32             # of a payload: nothing looks beyond the first 20 (media.pxd)
     MOST_WORKERS = 64
-    MOST_SHARDS = 254
+    FETCH_AHEAD = 8                # packets whose headers are on their way
+    EVERYONE = 255                 # in place of a worker's number
     AWAKE = 1100                   # rests before a worker that waits for Python sleeps: some 100 us
     SHARED_EXPORT_AT = 256         # ended flows: writing many at once would keep the others waiting
-    NO_SHARD = -1
 
 
 cdef enum:                         # bits of SharedCapture.state; a piece is begun when there is none
@@ -50,23 +51,108 @@ cdef enum:                         # bits of SharedCapture.state; a piece is beg
     CLOSED = 4                     # there will be no more pieces than the one that is being made
 
 
-cdef struct Shard:                 # whoever has set `held` has it to himself
-    uint64_t held
-    uint64_t taken                 # pieces that it is done with
-    uint32_t place                 # packets of the next piece that it has taken
-    qoe_engine *engine
-    bint *busy                     # of the engine
-    uint64_t apart[11]             # no two share a cache line, or the one that is fetched with it
-
-
-cdef struct Seat:                  # a worker's, who alone uses it
+cdef struct Seat:                  # a worker's, who alone writes to it
+    uint64_t taken                 # pieces it is done with
+    uint64_t place                 # packets of the next piece that it has taken
     uint8_t *window                # where it reads into, again and again: it stays in its core's cache
     Piece *piece[PIECES_EACH]      # its own: n_free to be filled, the last one first, for the same reason
-    Piece *given[PIECES_EACH]      # those not yet taken for all shards, in turn
+    Piece *given[PIECES_EACH]      # those that not all have taken, in turn
     uint64_t n_pieces, n_free, n_given, n_back
-    int shard                      # that it holds; or NO_SHARD
-    uint32_t look                  # the shard that it looked at last
-    uint64_t apart[16]
+    uint64_t apart[13]             # no two share a cache line, or the one that is fetched with it
+
+
+cdef Piece *new_piece(uint64_t window_bytes) noexcept nogil:
+    # whose memory is taken from the system as it is filled; NULL: there is none
+    cdef:
+        Piece *piece = <Piece *> calloc(1, sizeof(Piece))
+    if piece == NULL:
+        return NULL
+    piece.packets = <qoe_packet *> malloc(PIECE_PACKETS * sizeof(qoe_packet))
+    piece.shards = <uint8_t *> malloc(PIECE_PACKETS)
+    piece.bytes = <uint8_t *> malloc(window_bytes)
+    if piece.packets == NULL or piece.shards == NULL or piece.bytes == NULL:
+        free_piece(piece)
+        return NULL
+    return piece
+
+
+cdef void free_piece(Piece *piece) noexcept nogil:
+    free(piece.packets)
+    free(piece.shards)
+    free(piece.bytes)
+    free(piece)
+
+
+cdef struct Piece:
+    uint8_t *bytes                 # room for a window of the reader's size; packets' first bytes lie in it
+    qoe_packet *packets
+    uint8_t *shards                # which worker takes each
+    uint32_t n
+    uint32_t n_timed, n_back       # packets of flows, and of them older than the one before
+    uint64_t first_ns, last_ns     # times of the first and the last of them
+    uint64_t number                # of the piece it holds, from 1
+    uint64_t ready                 # the same, once it is shared out
+
+
+cdef inline uint32_t n_telling(const qoe_packet *p, const Headers *h) noexcept nogil:
+    # Bytes of a frame that tell anything: headers, and the begin of a payload. TCP or UDP of no tunnel's port is what
+    # was found without a look at what is behind.
+    if h.payload == NULL or h.fragment or h.carried or p.captured_len > p.wire_len:
+        return p.captured_len
+    if h.protocol != TCP and (h.protocol != UDP or is_tunnel_port(h.src_port) or is_tunnel_port(h.dst_port)):
+        return p.captured_len
+    return min(p.captured_len, <uint32_t> (h.payload - p.data) + PAYLOAD_BYTES)
+
+
+cdef inline uint8_t sort_in(qoe_packet *p, const uint64_t *seed, uint32_t n_workers, bint *timed) noexcept nogil:
+    # Which worker takes a packet: the first what is in no flow. At what belongs to a datagram in pieces all look, to
+    # find out together. Cuts off what tells nothing. Two headers, as the plain one, which nothing else sees, then
+    # stays in registers.
+    cdef:
+        Headers plain, h
+        Key key
+    timed[0] = True
+    if likely(decode_plain(p.data, p.captured_len, p.wire_len, p.link_type, &plain)):
+        p.captured_len = min(p.captured_len, <uint32_t> PLAIN_BYTES)
+        make_key(seed, &plain, &key)
+        return <uint8_t> shard_of(key.hashed, n_workers)
+    if decode(p.data, p.captured_len, p.wire_len, p.link_type, &h) != QOE_PKT_FLOW:
+        timed[0] = False
+        return 0
+    p.captured_len = n_telling(p, &h)
+    if h.fragment or h.carried:
+        return EVERYONE
+    make_key(seed, &h, &key)
+    return <uint8_t> shard_of(key.hashed, n_workers)
+
+
+cdef void share_out(Piece *piece, const qoe_engine *engine, uint32_t n_workers) noexcept nogil:
+    # Copies what tells anything out of the window: a tenth of what was read, which other cores fetch in one go, and
+    # of which there is room for more.
+    cdef:
+        uint8_t *to = piece.bytes
+        qoe_packet *p
+        uint32_t i
+        bint timed
+    piece.n_timed = piece.n_back = 0
+    for i in range(piece.n):
+        p = &piece.packets[i]
+        if i + FETCH_AHEAD < piece.n:
+            fetch_headers(p + FETCH_AHEAD)
+        piece.shards[i] = sort_in(p, engine.table.seed, n_workers, &timed)
+        if likely(p.captured_len == PLAIN_BYTES):
+            memcpy(to, p.data, PLAIN_BYTES)       # of a length that the compiler knows
+        else:
+            memcpy(to, p.data, p.captured_len)
+        p.data = to
+        to += p.captured_len
+        if unlikely(not timed):
+            continue
+        if unlikely(piece.n_timed == 0):
+            piece.first_ns = piece.last_ns = p.ts_ns
+        piece.n_timed += 1
+        piece.n_back += p.ts_ns < piece.last_ns
+        piece.last_ns = p.ts_ns
 
 
 cdef class SharedCapture:
@@ -76,10 +162,8 @@ cdef class SharedCapture:
     ----------
     reader : CaptureReader
         Not to be used by anybody else until `leave`, but for what `wait` asks for.
-    engines : list of Engine
-        One a shard, in turn, up to 254, all of the same seed.
     n_workers : int
-        Threads that will call `feed`, 1 to 64, and no more than there are engines.
+        Threads that will call `feed`, 1 to 64; the engine of each has the shard of its number.
     clock_ns : int
         Time of the packet before the first.
 
@@ -91,47 +175,37 @@ cdef class SharedCapture:
     Raises
     ------
     ValueError
-        So many workers or engines cannot be.
+        So many workers cannot be.
     """
 
     cdef CaptureReader reader
     cdef Piece **ring              # piece i at i % n_pieces
-    cdef list engines              # keeps them alive
-    cdef Shard *shards
     cdef Seat *seats
     cdef uint64_t made             # pieces in the ring; written by who has set MAKING
     cdef uint64_t state
     cdef uint64_t n_done           # workers that take no more
-    cdef uint32_t n_workers, n_shards, n_pieces
+    cdef uint32_t n_workers, n_pieces
     cdef bint filled               # Python has read; of who has set MAKING, and of Python while HUNGRY
     cdef readonly uint64_t clock_ns, clock_back
     cdef pthread_mutex_t lock      # nothing but `changed` needs it
     cdef pthread_cond_t changed    # HUNGRY, CLOSED or n_done
 
-    def __cinit__(self, CaptureReader reader not None, list engines not None, uint32_t n_workers, uint64_t clock_ns=0):
-        cdef Engine engine
-        if not 1 <= n_workers <= min(MOST_WORKERS, <int> len(engines)) or len(engines) > MOST_SHARDS:
-            raise ValueError(f"{n_workers} workers of {len(engines)} engines: there can be 1 to {MOST_WORKERS},"
-                             f" of 1 to {MOST_SHARDS} engines, and no more workers than engines")
+    def __cinit__(self, CaptureReader reader not None, uint32_t n_workers, uint64_t clock_ns=0):
+        if not 1 <= n_workers <= MOST_WORKERS:
+            raise ValueError(f"{n_workers} workers: there can be 1 to {MOST_WORKERS}")
         pthread_mutex_init(&self.lock, NULL)
         condition_init(&self.changed)
-        self.reader, self.engines, self.n_shards = reader, engines, len(engines)
-        self.n_workers, self.n_pieces = n_workers, n_workers * PIECES_EACH
+        self.reader, self.n_workers, self.n_pieces = reader, n_workers, n_workers * PIECES_EACH
         self.filled = True                        # with what told the reader which format it is
         self.clock_ns = clock_ns
         reader.borrower = self
         self.ring = <Piece **> calloc(self.n_pieces, sizeof(Piece *))
-        self.shards = <Shard *> calloc(self.n_shards, sizeof(Shard))
         self.seats = <Seat *> calloc(n_workers, sizeof(Seat))
-        if self.ring == NULL or self.shards == NULL or self.seats == NULL:
+        if self.ring == NULL or self.seats == NULL:
             raise MemoryError
-        for i in range(self.n_shards):
-            engine = engines[i]
-            self.shards[i].engine, self.shards[i].busy = engine.engine, &engine.busy
         for i in range(n_workers):
-            self.seats[i].shard = NO_SHARD
             self.seats[i].window = <uint8_t *> malloc(reader.window_bytes)
-            if self.seats[i].window == NULL or self.one_more(&self.seats[i]) == NULL:
+            if self.seats[i].window == NULL or self.more_pieces(&self.seats[i]) == NULL:
                 raise MemoryError
 
     def __dealloc__(self):
@@ -144,12 +218,11 @@ cdef class SharedCapture:
             for k in range(seat.n_back, seat.n_given):
                 free_piece(seat.given[k % PIECES_EACH])
         free(self.seats)
-        free(self.shards)
         free(self.ring)
         pthread_cond_destroy(&self.changed)
         pthread_mutex_destroy(&self.lock)
 
-    cdef Piece *one_more(self, Seat *seat) noexcept nogil:
+    cdef Piece *more_pieces(self, Seat *seat) noexcept nogil:
         cdef Piece *piece = new_piece(self.reader.window_bytes) if seat.n_pieces < PIECES_EACH else NULL
         if piece != NULL:
             seat.piece[seat.n_free] = piece
@@ -158,17 +231,17 @@ cdef class SharedCapture:
         return piece
 
     cdef Piece *next_free(self, Seat *seat) noexcept nogil:
-        # of the worker's own pieces that were taken for all shards, the one it filled last; NULL: there is none
+        # of the worker's own pieces that all have taken, the one it filled last; NULL: there is none
         cdef:
-            uint64_t done = read_word(&self.made)
+            uint64_t all_took = read_word(&self.made)
             uint32_t i
-        for i in range(self.n_shards):
-            done = min(done, read_word(&self.shards[i].taken))
-        while seat.n_back < seat.n_given and seat.given[seat.n_back % PIECES_EACH].number <= done:
+        for i in range(self.n_workers):
+            all_took = min(all_took, read_word(&self.seats[i].taken))
+        while seat.n_back < seat.n_given and seat.given[seat.n_back % PIECES_EACH].number <= all_took:
             seat.piece[seat.n_free] = seat.given[seat.n_back % PIECES_EACH]
             seat.n_free += 1
             seat.n_back += 1
-        return seat.piece[seat.n_free - 1] if seat.n_free else self.one_more(seat)
+        return seat.piece[seat.n_free - 1] if seat.n_free else self.more_pieces(seat)
 
     cdef void give(self, Seat *seat, Piece *piece) noexcept nogil:
         # with MAKING set
@@ -191,9 +264,11 @@ cdef class SharedCapture:
             piece.n = capture_next(s, piece.packets, PIECE_PACKETS, 0)
         return True
 
-    cdef bint make_next(self, Seat *seat) noexcept nogil:
+    cdef bint make_next(self, uint32_t worker, const qoe_engine *engine) noexcept nogil:
         # False: not now
-        cdef Piece *piece
+        cdef:
+            Seat *seat = &self.seats[worker]
+            Piece *piece
         if read_word(&self.state) != 0:
             return False
         piece = self.next_free(seat)
@@ -208,63 +283,16 @@ cdef class SharedCapture:
         if self.reader.state.status in (CAPTURE_END, CAPTURE_ERROR):
             set_bits(&self.state, CLOSED)
         clear_bits(&self.state, MAKING)            # somebody else may make the piece after it
-        share_out(piece, self.shards[0].engine.table.seed, self.n_shards)
+        share_out(piece, engine, self.n_workers)
         write_word(&piece.ready, piece.number)
         return True
 
-    cdef bint claim(self, uint32_t number, uint64_t n_pieces) noexcept nogil:
-        # a shard of which nobody has hold, and for which so many pieces wait, the first of them ready
-        cdef:
-            Shard *shard = &self.shards[number]
-            uint64_t taken = read_word(&shard.taken)
-        if read_word(&shard.held) or read_word(&self.made) < taken + n_pieces or not swap_word(&shard.held, 0, 1):
-            return False
-        taken = shard.taken                       # it may have been in other hands since
-        if read_word(&self.made) > taken and read_word(&self.ring[taken % self.n_pieces].ready) == taken + 1:
-            return True
-        write_word(&shard.held, 0)
-        return False
+    cdef bint is_ready(self, uint64_t mine) noexcept nogil:
+        return read_word(&self.made) > mine and read_word(&self.ring[mine % self.n_pieces].ready) == mine + 1
 
-    cdef int claim_own(self, uint32_t worker) noexcept nogil:
-        # a shard of the worker's, those first that are behind; makes pieces before they are missed: nobody need wait then
-        cdef:
-            uint64_t taken, least = <uint64_t> -1
-            uint32_t shard = worker
-            int found = NO_SHARD
-        while shard < self.n_shards:
-            taken = read_word(&self.shards[shard].taken)
-            if taken < least:
-                least, found = taken, shard
-            shard += self.n_workers
-        while read_word(&self.made) < least + AHEAD and self.make_next(&self.seats[worker]):
-            pass
-        if self.claim(found, 1):
-            return found
-        shard = worker
-        while shard < self.n_shards:
-            if self.claim(shard, 1):
-                return shard
-            shard += self.n_workers
-        return NO_SHARD
-
-    cdef int claim_other(self, Seat *seat, uint32_t n_looks) noexcept nogil:
-        # one that is far behind, or behind at all when no more pieces come
-        cdef uint32_t _i
-        for _i in range(n_looks):
-            seat.look = seat.look + 1 if seat.look + 1 < self.n_shards else 0
-            if self.claim(seat.look, 1 if read_word(&self.state) & CLOSED else FAR_BEHIND):
-                return seat.look
-        return NO_SHARD
-
-    cdef bint is_over(self) noexcept nogil:
-        # in this order: once the state says so, no more are made, and who has hold of a shard looks after it
-        cdef uint32_t i
-        if read_word(&self.state) & (CLOSED | MAKING) != CLOSED:
-            return False
-        for i in range(self.n_shards):
-            if not read_word(&self.shards[i].held) and read_word(&self.shards[i].taken) < read_word(&self.made):
-                return False
-        return True
+    cdef bint is_over(self, uint64_t mine) noexcept nogil:
+        # in this order: once the state says so, no more are made
+        return read_word(&self.state) & (CLOSED | MAKING) == CLOSED and read_word(&self.made) <= mine
 
     cdef void tell(self) noexcept nogil:
         # wakes who sleeps, after a change that it waits for
@@ -279,90 +307,85 @@ cdef class SharedCapture:
             wait_a_while(&self.changed, &self.lock)
         pthread_mutex_unlock(&self.lock)
 
-    cdef int next_shard(self, uint32_t worker) noexcept nogil:
-        # waits until there is something to do for a shard, which the worker then holds; NO_SHARD: there is not
+    cdef bint next_piece(self, uint32_t worker, const qoe_engine *engine) noexcept nogil:
+        # waits for the next piece, or makes it; False: there is none
         cdef:
-            Seat *seat = &self.seats[worker]
+            uint64_t mine = self.seats[worker].taken
             uint32_t n_rests = 0
-            int shard
-        while True:
-            shard = self.claim_other(seat, 1)
-            if shard == NO_SHARD:
-                shard = self.claim_own(worker)
-            if shard == NO_SHARD:
-                shard = self.claim_other(seat, self.n_shards)
-            if shard != NO_SHARD:
-                return shard
-            if self.make_next(seat):
+        while read_word(&self.made) < mine + AHEAD and self.make_next(worker, engine):
+            pass                                  # before they are missed: nobody need wait then
+        while not self.is_ready(mine):
+            if self.is_over(mine):
+                return False
+            if read_word(&self.made) <= mine and self.make_next(worker, engine):
                 continue
-            if self.is_over():
-                return NO_SHARD
             if n_rests >= AWAKE and read_word(&self.state) & HUNGRY:
                 self.sleep_while(HUNGRY | CLOSED, HUNGRY)
             else:
                 rest_for(n_rests)
             n_rests += 1
+        return True
 
-    cdef void let_go(self, Seat *seat) noexcept nogil:
-        # of a shard that is done with a piece
+    cdef void take_piece(self, uint32_t worker) noexcept nogil:
+        # done with a piece
         cdef:
-            Shard *shard = &self.shards[seat.shard]
-            const Piece *piece = self.ring[shard.taken % self.n_pieces]
-        if seat.shard == 0 and piece.n_timed:
+            Seat *seat = &self.seats[worker]
+            const Piece *piece = self.ring[seat.taken % self.n_pieces]
+        if worker == 0 and piece.n_timed:
             self.clock_back += piece.n_back + (piece.first_ns < self.clock_ns)
             self.clock_ns = piece.last_ns
-        shard.place = 0
-        write_word(&shard.taken, shard.taken + 1)
-        write_word(&shard.held, 0)
-        seat.shard = NO_SHARD
+        seat.place = 0
+        write_word(&seat.taken, seat.taken + 1)
 
-    cdef bint take(self, uint32_t number) noexcept nogil:
-        # takes a shard's packets of a piece; True: many ended flows wait, and there is more
+    cdef uint32_t pick(self, const Piece *piece, uint32_t worker, uint32_t *at, qoe_packet *out) noexcept nogil:
+        # the worker's next packets, whose headers are on their way when it takes them: another core may have them
         cdef:
-            Shard *shard = &self.shards[number]
-            qoe_engine *engine = shard.engine
-            const Piece *piece = self.ring[shard.taken % self.n_pieces]
+            uint32_t found[BURST]
+            uint32_t i = at[0], n = 0, k
+        while i < piece.n and n < BURST:          # without a branch, which nobody could foretell
+            found[n] = i
+            n += <uint32_t> (piece.shards[i] == worker) | <uint32_t> (piece.shards[i] == EVERYONE)
+            i += 1
+        at[0] = i
+        for k in range(n):
+            out[k] = piece.packets[found[k]]
+            fetch_headers(&out[k])
+        return n
+
+    cdef bint take(self, const Piece *piece, qoe_engine *engine, uint32_t worker) noexcept nogil:
+        # takes a piece's packets; True: many ended flows wait, and there is more
+        cdef:
             qoe_packet bursts[2][64]
-            uint32_t at = shard.place, rest, n, n_next, turn = 0
+            uint32_t at = <uint32_t> self.seats[worker].place, rest, n, n_next, turn = 0
             uint32_t export_at = min(SHARED_EXPORT_AT, (engine.table.n_records - engine.table.max_flows) // 2)
-        n = pick(piece, number, &at, bursts[0])
+        n = self.pick(piece, worker, &at, bursts[0])
         while n:
             rest = at
-            n_next = pick(piece, number, &at, bursts[1 - turn])
+            n_next = self.pick(piece, worker, &at, bursts[1 - turn])
             take_burst(engine, bursts[turn], n, NULL)
             if engine.table.n_ended >= export_at \
                     or engine.interim_head - engine.interim_tail > engine.interim_mask // 2:
-                shard.place = rest
+                self.seats[worker].place = rest
                 return True
             n = n_next
             turn = 1 - turn
         return False
 
-    cdef bint work(self, uint32_t worker) noexcept nogil:
-        # False: no packet is left; True: many ended flows wait in the shard that the worker holds
-        cdef:
-            Seat *seat = &self.seats[worker]
-            bint pause
-        while True:
-            if seat.shard == NO_SHARD:
-                seat.shard = self.next_shard(worker)
-            if seat.shard == NO_SHARD:
-                return False
-            self.shards[seat.shard].busy[0] = True
-            pause = self.take(seat.shard)
-            self.shards[seat.shard].busy[0] = False
-            if pause:
+    cdef bint work(self, qoe_engine *engine, uint32_t worker) noexcept nogil:
+        # False: no packet is left; True: many ended flows wait
+        while self.next_piece(worker, engine):
+            if self.take(self.ring[self.seats[worker].taken % self.n_pieces], engine, worker):
                 return True
-            self.let_go(seat)
+            self.take_piece(worker)
+        return False
 
-    def feed(self, uint32_t worker):
-        """Take packets into the engines, without the GIL.
+    def feed(self, Engine engine not None, uint32_t worker):
+        """Take packets into an engine, without the GIL.
 
         Returns
         -------
-        int
-            The engine in which many ended flows wait, to be exported before the next call, and which until
-            then no other worker touches; -1: no packet is left.
+        bool
+            True: many ended flows wait, to be exported before the next call; False: no packet is left.
 
         Raises
         ------
@@ -372,12 +395,14 @@ cdef class SharedCapture:
         cdef bint more
         if worker >= self.n_workers:
             raise ValueError(f"worker {worker} of {self.n_workers}")
+        engine.enter()
         with nogil:
-            more = self.work(worker)
+            more = self.work(engine.engine, worker)
             if not more:
                 add_word(&self.n_done, 1)
                 self.tell()
-        return self.seats[worker].shard
+        engine.busy = False
+        return more
 
     def wait(self):
         """Wait, up to a tenth of a second, until there is something to do for who feeds the reader.
