@@ -107,6 +107,20 @@ def test_encapsulations_and_formats(flows: List, tmp_path: Path, name: str) -> N
     assert (shared.code, shared.err, shared.rows) == (alone.code, alone.err, alone.rows)
 
 
+def test_what_is_cut_off_tells_nothing(flows: List, tmp_path: Path) -> None:
+    """Workers see the begin of a frame alone; damaged frames and tunnels, cut or not, are read as by one."""
+    noise = random.Random(11)
+    for name, whole in sorted(zoo().items()):
+        path = tmp_path / name
+        for _ in range(3):
+            damaged = bytearray(whole)
+            for _ in range(len(whole) // 400 + 1):
+                damaged[noise.randrange(40, len(whole))] = noise.randrange(256)
+            path.write_bytes(damaged)
+            alone, shared = flows(path), flows(path, workers=2)
+            assert (shared.code, shared.err, shared.rows) == (alone.code, alone.err, alone.rows), name
+
+
 def test_pieces_of_datagrams_stay_with_their_flow(flows: List, tmp_path: Path) -> None:
     """The later piece of a datagram, which has no ports, is taken by the worker of the first."""
     some = []
@@ -308,6 +322,19 @@ def test_a_capture_is_shared_by_a_number_of_workers() -> None:
             SharedCapture(CaptureReader(), n)
     with pytest.raises(ValueError, match="worker 2 of 2"):
         Engine(max_flows=1000).consume_shared(SharedCapture(CaptureReader(), 2), 2)
+
+
+def test_who_waits_for_workers_sleeps() -> None:
+    """`SharedCapture.wait` does not come back at once, time and again, while there is nothing to do."""
+    capture, waits = SharedCapture(CaptureReader(), 2), 0
+    over = threading.Event()
+    timer = threading.Timer(0.5, over.set)
+    timer.start()
+    while not over.is_set():
+        assert capture.wait() == "ready"
+        waits += 1
+    timer.join()
+    assert waits <= 6
 
 
 def resident_kb(*argv: object) -> int:
