@@ -1,4 +1,4 @@
-"""What the weights bring in a simulated cell: MOS that the simulated applications measured, by policy and load.
+"""What the weights bring in a simulated cell: MOS as the simulated applications had it, by policy and load.
 
 Channels are phones' logs of CQI under ``radio/ucc5g`` of the folder that QOE_TRACES names, which is not
 shipped; without it the channel model stands in, and the cases say so (`channels`). Every policy meets the

@@ -40,9 +40,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument("scenario", type=Path, metavar="SCENARIO.toml", help="users, cell, radio, policies")
     parser.add_argument("--policies", metavar="A,B", help="instead of the scenario's")
     parser.add_argument("--loads", metavar="X,Y", help="instead of the scenario's")
-    parser.add_argument(
-        "--seeds", type=common.whole_number, metavar="N", help="instead of the scenario's n_seeds"
-    )
+    parser.add_argument("--seeds", type=common.whole_number, metavar="N", help="how many, instead of n_seeds")
     parser.add_argument("--seed", type=common.whole_number, metavar="N", help="the first one")
     parser.add_argument("--duration", type=common.positive_seconds, metavar="S", help="of each run")
     parser.add_argument(
@@ -53,7 +51,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         type=common.whole_number,
         default=0,
         metavar="N",
-        help="runs at once (default: the cores)",
+        help="runs at once (default: all cores)",
     )
     parser.add_argument("--json", action="store_true", help="write one JSON object, not a table")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""What the optimiser gets to know of a simulated cell: what the kernel and a scheduler's counters would tell."""
+"""What the optimiser gets to know of a simulated cell: what the kernel and a scheduler would tell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Policies of a simulated cell: the schedulers of the field, and weights from the optimiser, held to shares."""
+"""Policies of a simulated cell: the schedulers of the field, and the weights that the optimiser decides."""
 
 from __future__ import annotations
 

@@ -28,8 +28,8 @@ ASK_BPS: Final[Mapping[App, float]] = {
     App.BULK: 5.3e6,
     App.OTHER: 20e3,
 }
-"""Mean rate at which an application is good (MOS 4) by the models of `qoe.applications`: the rung of 2.5 Mbit/s
-within 0.8 of the throughput; 32 kbit/s of speech with headers; a page of the mean size in half a second,
+"""Mean rate at which an application is good (MOS 4) by the models of `qoe.applications`: the rung of
+2.5 Mbit/s within 0.8 of the throughput; 32 kbit/s of speech with headers; a page of the mean size in half a second,
 every seven. A cell's load is the airtime that it would take to be good for everybody."""
 
 PRIORITY: Final[Mapping[App, int]] = {
@@ -112,7 +112,8 @@ class Population:
         n_users = len(self.users)
         total = np.bincount(self.user[known], values[known], minlength=n_users)
         count = np.bincount(self.user[known], minlength=n_users)
-        return np.divide(total, count, out=np.full(n_users, np.nan), where=count > 0)
+        mean: FloatArray = np.divide(total, count, out=np.full(n_users, np.nan), where=count > 0)
+        return mean
 
 
 def populate(scenario: Scenario, traces: Sequence[CqiArray], seed: int, load: float | None) -> Population:
@@ -249,7 +250,7 @@ def build(scenario: Scenario, population: Population, seed: int) -> Cell:
         bearers,
         population.cqi,
         duration_ms=round(scenario.duration_s * 1e3),
-        ladders=[applications.LADDER_BPS],
+        ladders=[applications.LADDER_BPS.tolist()],
     )
 
 

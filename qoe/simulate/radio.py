@@ -45,9 +45,7 @@ def find_traces(patterns: Sequence[str], folder: Path) -> list[Path]:
     for pattern in patterns:
         names = glob.glob(str(folder / pattern), recursive=True)
         if not names:
-            raise ConfigError(
-                f"no file matches {str(folder / pattern)!r}; mend radio.traces", "$.radio.traces"
-            )
+            raise ConfigError(f"no file matches {str(folder / pattern)!r}", "$.radio.traces")
         found.update(map(Path, names))
     return sorted(found)
 
@@ -103,9 +101,7 @@ def read_cqi(path: Path) -> CqiArray:
         with path.open(newline="", encoding="utf-8") as file:
             rows = csv.DictReader(file)
             if _COLUMN not in (rows.fieldnames or ()):
-                raise ConfigError(
-                    f"has no column {_COLUMN}: a log of CQI, a row a second, is needed", str(path)
-                )
+                raise ConfigError(f"has no column {_COLUMN}: give a log of CQI, a row a second", str(path))
             texts = [row[_COLUMN] or "" for row in rows]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(f"cannot be read: {error}", str(path)) from None

@@ -173,7 +173,8 @@ def _promised(
         if begin_ms <= decision.at_ms < end_ms:
             total[decision.which] += decision.allocation.mos_after
             count[decision.which] += 1
-    return np.divide(total, count, out=np.full(n, np.nan), where=count > 0)
+    mean: FloatArray = np.divide(total, count, out=np.full(n, np.nan), where=count > 0)
+    return mean
 
 
 def _gap_ratio(controller: Controller | None) -> float:

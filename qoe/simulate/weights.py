@@ -57,7 +57,7 @@ def wanted(seen: RecordArray, share: FloatArray) -> FloatArray:
         np.maximum(page_s / (page_s + read_s), _PAGE_ACTIVE_RATIO)[:, 0],
         seen["activity_ratio"],
     )
-    return np.select(
+    part: FloatArray = np.select(
         [streamed, follows_rate(seen), paced],
         [
             np.where(share < _SHED_RATIO * observed, share, _STREAM_WEIGHT * share),
@@ -66,6 +66,7 @@ def wanted(seen: RecordArray, share: FloatArray) -> FloatArray:
         ],
         share / np.clip(active, np.maximum(share, 1e-9), 1.0),
     )
+    return part
 
 
 def moved(weight: FloatArray, seen: RecordArray, share: FloatArray) -> FloatArray:
@@ -109,4 +110,5 @@ def filled(weight: FloatArray, app_class: IntArray) -> FloatArray:
     for value in np.unique(app_class[~known]):
         alike = known & (app_class == value)
         result[~known & (app_class == value)] = weight[alike if alike.any() else known].mean()
-    return np.maximum(result, _LEAST_WEIGHT * result.mean())
+    weights: FloatArray = np.maximum(result, _LEAST_WEIGHT * result.mean())
+    return weights
