@@ -29,8 +29,8 @@ ASK_BPS: Final[Mapping[App, float]] = {
     App.OTHER: 20e3,
 }
 """Mean rate at which an application is good (MOS 4) by the models of `qoe.applications`: the rung of
-2.5 Mbit/s within 0.8 of the throughput; 32 kbit/s of speech with headers; a page of the mean size in half a second,
-every seven. A cell's load is the airtime that it would take to be good for everybody."""
+2.5 Mbit/s within 0.8 of the throughput; 32 kbit/s of speech with headers; a page of the mean size in half a
+second, every seven. A cell's load is the airtime that it would take to be good for everybody."""
 
 PRIORITY: Final[Mapping[App, int]] = {
     App.CALL: 20,
