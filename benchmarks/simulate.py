@@ -22,7 +22,7 @@ from qoe.toml import convert
 LOADS = (1.2, 1.6, 2.0, 3.0)
 N_SEEDS = 20
 FIRST_SEED = 1000
-POLICIES = ("qoe", "pf", "strict_priority", "weighted_pf", "m_lwdf", "max_ci")
+POLICIES = ("qoe", "pf", "pf_per_class", "strict_priority", "m_lwdf", "max_ci")
 EXAMPLE = Path(__file__).parent.parent / "examples" / "evening.toml"
 
 

@@ -44,6 +44,12 @@ class Run:
         self.flows = list(csv.DictReader(io.StringIO(out)))
 
     @property
+    def rows_but_for_the_end(self) -> Rows:
+        """The same where a clock that jumps leaves it open whether idle flows time out or are flushed."""
+        left = ("flow_id", "end_reason")
+        return sorted(tuple(v for k, v in flow.items() if k not in left) for flow in self.flows)
+
+    @property
     def rows(self) -> Rows:
         """Rows in an order of their own, without the numbers of flows."""
         return sorted(tuple(v for k, v in flow.items() if k != "flow_id") for flow in self.flows)
@@ -118,7 +124,8 @@ def test_what_is_cut_off_tells_nothing(flows: List, tmp_path: Path) -> None:
                 damaged[noise.randrange(40, len(whole))] = noise.randrange(256)
             path.write_bytes(damaged)
             alone, shared = flows(path), flows(path, workers=2)
-            assert (shared.code, shared.err, shared.rows) == (alone.code, alone.err, alone.rows), name
+            assert (shared.code, shared.err) == (alone.code, alone.err), name
+            assert shared.rows_but_for_the_end == alone.rows_but_for_the_end, name
 
 
 def test_pieces_of_datagrams_stay_with_their_flow(flows: List, tmp_path: Path) -> None:

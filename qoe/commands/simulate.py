@@ -8,8 +8,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
 from qoe.commands import common
 from qoe.errors import QoeError
 
@@ -88,6 +86,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _scenario(args: argparse.Namespace) -> Scenario:
     """Read the scenario; what the command line says replaces what it says."""
+    import msgspec
+
     from qoe.simulate import load_scenario
     from qoe.simulate.scenario import Scenario
     from qoe.toml import convert

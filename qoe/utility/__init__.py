@@ -13,8 +13,8 @@ video      Staircase: the highest rung of the player's ladder within 0.8 of the 
            where fading empties the buffer (`qoe.utility.streaming`).
 voip       Cliff: what is sent and not carried is lost; near it, waiting. A call with picture follows
            the rate.
-gaming     Cliff, with the delay; cloud gaming follows the rate (G.1072).
-web        Page time against the rate (G.1030).
+gaming     Cliff, with the delay; cloud gaming gains with the rate above what it sends (G.1072).
+web        Page time (G.1030) of a reader who asks for the next page when this one was read.
 bulk       Logarithm of the rate.
 other      Steep up to the observed rate or a small need, then nearly flat.
 unknown    Concave around the observed rate: neither starved nor favoured.

@@ -12,9 +12,6 @@ half the sum of their squared coefficients of variation. At ``K = 1/2``, equal p
 it is exact (Pollaczek and Khinchine, M/D/1). It grows without bound as the offered rate comes near R, so it
 is cut at the waiting that was measured: more share never made anybody wait longer. Below the observed share
 the queue fills up to its limit and what is not carried is lost.
-
-Elastic traffic keeps a queue full by itself: the same bytes stand in it at any rate, and take
-``observed rate / rate`` times as long to pass (Little, Oper. Res. 9, 1961).
 """
 
 from __future__ import annotations
@@ -33,7 +30,6 @@ _PACKET_BYTES: Final = 200.0
 _BURSTINESS: Final = 0.5  # equal packets at random times
 _FULL_QUEUE_MS: Final = 60.0  # waiting in a queue that what is sent overflows
 _OVERLOAD: Final = 0.05  # overload that fills it
-_LONGEST: Final = 10.0  # times the measured waiting: a queue has an end
 
 
 def sojourn_ms(bearers: RecordArray, rate_bps: FloatArray) -> FloatArray:
@@ -72,12 +68,6 @@ def path(bearers: RecordArray, left: FloatArray) -> tuple[FloatArray, FloatArray
     """Round trip and jitter, in ms, with a part of the measured queueing left."""
     rtt_ms, queue_ms = known(bearers, "rtt_ms", RTT_MS), known(bearers, "queue_ms", 0.0)
     return np.maximum(rtt_ms - queue_ms * (1.0 - left), 0.0), known(bearers, "jitter_ms", _JITTER_MS) * left
-
-
-def elastic_rtt_ms(bearers: RecordArray, rate_bps: FloatArray, observed_bps: FloatArray) -> FloatArray:
-    """Round trip of traffic that keeps its queue full, at a rate while active."""
-    left = np.minimum(observed_bps / np.maximum(rate_bps, 1.0), _LONGEST)
-    return path(bearers, left)[0]
 
 
 def overload(
