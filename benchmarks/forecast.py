@@ -10,8 +10,8 @@ over all that follows, and ``held out``: every other one, from the sixth week on
 `mase` is the mean absolute error over that of the weekly seasonal naive within the first four weeks;
 `mase_ratio_to_seasonal_naive` is that over the better of the daily and the weekly seasonal naive on the same
 hours. An hour is busy when its load is in the cell's own top tenth of the four weeks before the day of the
-forecast. `alarm_f1` counts hours one by one; `alarm_f1_within_1h` lets an alarm be off by an hour, as who acts
-ahead would; `alarm_f1_network` asks for the busiest tenth of all cells' hours, by one limit for all.
+forecast. `alarm_f1` counts hours one by one; `alarm_f1_within_1h` lets an alarm be off by an hour, as one who
+acts ahead would; `alarm_f1_network` asks for the busiest tenth of all cells' hours, by one limit for all.
 """
 
 from __future__ import annotations
