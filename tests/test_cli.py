@@ -100,7 +100,8 @@ def capture(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "argv", [["--help"], *([c, "--help"] for c in ("replay", "flows", "optimise", "train", "info"))]
+    "argv",
+    [["--help"], *([c, "--help"] for c in ("replay", "flows", "optimise", "forecast", "train", "info"))],
 )
 def test_help_teaches(run: Qoe, argv: list[str]) -> None:
     """Help goes to stdout with exit code 0, and all but info's shows examples."""
