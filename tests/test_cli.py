@@ -101,7 +101,13 @@ def capture(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     "argv",
-    [["--help"], *([c, "--help"] for c in ("replay", "flows", "optimise", "intents", "train", "info"))],
+    [
+        ["--help"],
+        *(
+            [c, "--help"]
+            for c in ("replay", "flows", "optimise", "intents", "forecast", "simulate", "train", "info")
+        ),
+    ],
 )
 def test_help_teaches(run: Qoe, argv: list[str]) -> None:
     """Help goes to stdout with exit code 0, and all but info's shows examples."""

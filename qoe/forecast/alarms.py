@@ -165,9 +165,9 @@ def to_tmf642(alarm: Alarm, source: str = "qoe") -> dict[str, Any]:
         "alarmRaisedTime": alarm.raised_time,
         "alarmDetails": f"{text}, {alarm.lower:.4g} to {alarm.upper:.4g} in 4 of 5 cases",
         "crossedThresholdInformation": {
-            "observedValue": f"{alarm.load:.6g}",
-            "thresholdCrossingDescription": f"expected load reaches {alarm.threshold:.6g}",
+            "indicatorName": "expected load",
+            "thresholdCrossingDescription": f"the load may reach {alarm.threshold:.6g}",
             "direction": "up",
         },
-        "serviceAffecting": True,
+        "serviceAffecting": False,
     }

@@ -102,10 +102,10 @@ class Bands:
         self._below = np.where(few, -self._spread * self._scale, self._below)
         self._above = np.where(few, self._spread * self._scale, self._above)
 
-    def restart(self) -> None:
-        """Let the errors to come count as if few had been before: the forecasts have changed in kind."""
-        self._n_errors[:] = 0.0
-        self._expected[:] = np.nan
+    def restart(self, rows: NDArray[np.bool_]) -> None:
+        """Start anew for some series, shape (n_series,), whose forecasts have changed in kind."""
+        self._n_errors[rows] = 0.0
+        self._expected[:, rows] = np.nan
 
     def at(self, horizons: NDArray[np.int64]) -> tuple[Array, Array]:
         """Give how far the band reaches below and above the centre.

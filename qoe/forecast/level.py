@@ -42,6 +42,7 @@ class Level:
         self._levels = np.zeros((size, n_series, len(PACES)))
         self._n_updates = 0
         self._now = np.zeros((n_series, len(PACES)))
+        self._left: Array | None = None
         shape = (n_series, len(leads), len(PACES))
         self._n, self._squares, self._products = np.zeros(shape[:2]), np.zeros(shape), np.zeros(shape)
 
@@ -56,6 +57,7 @@ class Level:
             What the season alone expected of it.
         """
         self._n_updates += 1
+        self._left = None
         size = len(self._profiles)
         residuals = observed[:, None] - self._profiles[self._n_updates % size]
         heard = ~np.isnan(residuals)
@@ -75,10 +77,14 @@ class Level:
 
     def at(self, horizons: NDArray[np.int64]) -> Array:
         """What is left of the level, to be added to the season, shape (n_series, n_horizons)."""
+        if self._left is None:
+            self._left = self._at_leads()
+        return between(self._left, self.leads, horizons)
+
+    def _at_leads(self) -> Array:
         prior = (self._prior / np.maximum(self._n, 1.0))[:, :, None] * self._squares
         slopes = (self._products + prior * self._kept[:, None]) / np.maximum(self._squares + prior, 1e-12)
         slopes = np.clip(slopes, 0.0, 1.0)
         errors = slopes * (slopes * self._squares - 2.0 * self._products)
         best = np.argmin(errors, axis=2)[:, :, None]
-        left = np.take_along_axis(slopes * self._now[:, None, :], best, axis=2)[:, :, 0]
-        return between(left, self.leads, horizons)
+        return np.take_along_axis(slopes * self._now[:, None, :], best, axis=2)[:, :, 0]

@@ -10,8 +10,12 @@ from qoe.forecast.clock import Clock
 from qoe.forecast.level import Level
 from qoe.forecast.model import Forecaster
 from qoe.forecast.profile import DAYS, week_profile
+from qoe.forecast.spikes import Spikes
 
 MEMORY_DAYS = 42
+CHUNK = 256
+"""Series whose profiles are learnt at once: what that takes beside the past stays small."""
+NEXT = np.ones(1, np.int64)
 
 
 class SeasonalLevel(Forecaster):
@@ -37,23 +41,20 @@ class SeasonalLevel(Forecaster):
         super().__init__(n_series, clock, capacity, max_horizon)
         n_slots = clock.n_slots
         self._level = Level(n_series, self._bands.leads, clock.step_s)
+        self._spikes = Spikes(n_series)
         self._past = np.full((n_series, MEMORY_DAYS, n_slots), np.nan)
         self._days = np.zeros(0, np.int64)
         self._day = int(self._wall(np.zeros(1, np.int64))[0]) // n_slots
         self._today = np.full((n_series, n_slots), np.nan)
+        self._n_days = np.zeros(n_series, np.int64)
         self._profile: Array | None = None
         self._sum, self._n = np.zeros(n_series), np.zeros(n_series)
 
     @property
     def season(self) -> str:
-        """What a forecast made now draws on: ``week``, ``day`` or ``none``."""
-        n_days = int((~np.isnan(self._past)).any(axis=(0, 2)).sum())
+        """What a forecast made now draws on, for the series with the longest history."""
+        n_days = self._n_days.max()
         return "week" if n_days >= DAYS else "day" if n_days else "none"
-
-    @property
-    def past(self) -> Array:
-        """Loads of the days that are over, shape (n_series, n_days, n_slots), NaN where there is none."""
-        return np.asarray(self._past[:, MEMORY_DAYS - len(self._days) :] ** 2)
 
     def _wall(self, ahead: NDArray[np.int64]) -> NDArray[np.int64]:
         return self.clock.wall(self.n_seen + ahead)
@@ -63,7 +64,9 @@ class SeasonalLevel(Forecaster):
         day, slot = divmod(int(wall[0]), self.clock.n_slots)
         if day > self._day:
             self._close_day(day)
-        self._level.learn(observed, self._expect(wall)[:, 0])
+        season = self._expect(wall)[:, 0]
+        observed = self._spikes.cut(observed, season + self._level.at(NEXT)[:, 0])
+        self._level.learn(observed, season)
         heard = ~np.isnan(observed)
         self._sum += np.where(heard, observed, 0.0)
         self._n += heard
@@ -73,13 +76,17 @@ class SeasonalLevel(Forecaster):
 
     def _close_day(self, day: int) -> None:
         """Put today to the past and learn the profile anew."""
-        self._past = np.concatenate([self._past[:, 1:], self._today[:, None]], axis=1)
+        heard = ~np.isnan(self._today).all(axis=1)
+        self._n_days += heard
+        self._bands.restart(heard & ((self._n_days == 1) | (self._n_days == DAYS)))
+        self._past[:, :-1] = self._past[:, 1:]
+        self._past[:, -1] = self._today
         self._days = np.append(self._days, self._day)[-MEMORY_DAYS:]
-        self._today = np.full_like(self._today, np.nan)
+        self._today[:] = np.nan
         self._day = day
-        if len(self._days) in (1, DAYS):
-            self._bands.restart()
-        self._profile = week_profile(self._past[:, MEMORY_DAYS - len(self._days) :], self._days, day)
+        past = self._past[:, MEMORY_DAYS - len(self._days) :]
+        some = range(0, self.n_series, CHUNK)
+        self._profile = np.concatenate([week_profile(past[i : i + CHUNK], self._days, day) for i in some])
 
     def _expect(self, wall: NDArray[np.int64]) -> Array:
         """What the season alone expects, shape (n_series, len(wall))."""
