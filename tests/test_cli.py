@@ -100,14 +100,7 @@ def capture(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "argv",
-    [
-        ["--help"],
-        *(
-            [c, "--help"]
-            for c in ("replay", "flows", "optimise", "intents", "forecast", "simulate", "train", "info")
-        ),
-    ],
+    "argv", [["--help"], *([command, "--help"] for command in _COMMANDS)], ids=lambda argv: argv[0]
 )
 def test_help_teaches(run: Qoe, argv: list[str]) -> None:
     """Help goes to stdout with exit code 0, and all but info's shows examples."""
