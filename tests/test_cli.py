@@ -99,9 +99,7 @@ def capture(tmp_path: Path) -> Path:
 # help and usage
 
 
-@pytest.mark.parametrize(
-    "argv", [["--help"], *([command, "--help"] for command in _COMMANDS)], ids=lambda argv: argv[0]
-)
+@pytest.mark.parametrize("argv", [["--help"], *([command, "--help"] for command in _COMMANDS)])
 def test_help_teaches(run: Qoe, argv: list[str]) -> None:
     """Help goes to stdout with exit code 0, and all but info's shows examples."""
     done = run(*argv)
