@@ -21,7 +21,7 @@ from captures import Packet, pcap, pcapng
 from wire import RAW_IP, SECOND, udp
 
 import qoe
-from qoe.cli import main
+from qoe.cli import _COMMANDS, main
 
 T0 = 1_700_000_000 * SECOND
 EXAMPLE = Path(__file__).parent.parent / "examples" / "busy-cell.pcapng"
