@@ -22,6 +22,7 @@ from wire import RAW_IP, SECOND, udp
 
 import qoe
 from qoe.cli import _COMMANDS, main
+from qoe.commands.common import others_write_to_stderr
 
 T0 = 1_700_000_000 * SECOND
 EXAMPLE = Path(__file__).parent.parent / "examples" / "busy-cell.pcapng"
@@ -663,3 +664,11 @@ def test_progress_only_on_a_terminal(capture: Path) -> None:
     with Source(str(capture)) as source:
         line(source, 7)
     line.clear()
+
+
+def test_what_libraries_print_is_no_part_of_an_answer(capfd: pytest.CaptureFixture[str]) -> None:
+    """What writes to the process's standard output by itself is led to standard error, and only meanwhile."""
+    with others_write_to_stderr():
+        os.write(1, b"Solver says hello\n")
+    os.write(1, b"{}\n")
+    assert tuple(capfd.readouterr()) == ("{}\n", "Solver says hello\n")

@@ -50,7 +50,9 @@ def run(args: argparse.Namespace) -> int:
         common.refuse_overwriting(args.html, [args.problem])
     name = "standard input" if args.problem == "-" else args.problem
     try:
-        answer = _answer(_read(args.problem), args)
+        text = _read(args.problem)
+        with common.others_write_to_stderr():
+            answer = _answer(text, args)
     except ProblemError as error:
         raise ProblemError(f"{name}: {error}") from None
     _write(args, answer)
