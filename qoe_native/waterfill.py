@@ -30,28 +30,27 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numba import njit
 
 from qoe_native.waterfill_data import SLACK_RATIO, Cells, Work
-from qoe_native.waterfill_hull import OPTIONS, make_hulls, restore, restrict, stair, worth
+from qoe_native.waterfill_hull import OPTIONS, compiled, make_hulls, restore, restrict, stair, worth
 from qoe_native.waterfill_relax import ZERO, relax_cell
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
-_inlined = njit(**OPTIONS)
 
 
 def _compiled(function: _Function) -> _Function:
     """Compile; keep the machine code on disk where a cache can be written."""
     try:
-        return njit(function, cache=True, **OPTIONS)  # type: ignore[no-any-return]
+        return cast(_Function, njit(function, cache=True, **OPTIONS))
     except RuntimeError:  # "no locator available": neither the package nor the user's cache is writable
-        return njit(function, **OPTIONS)  # type: ignore[no-any-return]
+        return cast(_Function, njit(function, **OPTIONS))
 
 
-@_inlined
+@compiled
 def _stand(c: Cells, w: Work, cell: int, room: float, cut: int) -> tuple[float, float, int, float]:
     """Put the relaxation's shares into the state; bearers inside a hull segment go back to its beginning.
 
@@ -91,7 +90,7 @@ def _stand(c: Cells, w: Work, cell: int, room: float, cut: int) -> tuple[float, 
     return relaxed, value, split, split_share
 
 
-@_inlined
+@compiled
 def _set_limits(c: Cells, w: Work, cell: int) -> None:
     """Set how much more each bearer could take, given budget and groups."""
     n, state = c.cells[cell].n, w.state
@@ -115,7 +114,7 @@ def _set_limits(c: Cells, w: Work, cell: int) -> None:
             state[h].limit = more
 
 
-@_inlined
+@compiled
 def _hand_out(c: Cells, w: Work, cell: int) -> float:
     """Give what is left, over and over, to the bearer whose true curve gains most; return the gain."""
     first, n, state = c.cells[cell].first, c.cells[cell].n, w.state
@@ -146,7 +145,7 @@ def _hand_out(c: Cells, w: Work, cell: int) -> float:
         state[who].share = reach
 
 
-@_inlined
+@compiled
 def _enter(c: Cells, w: Work, first: int, node: int) -> None:
     """Build the hulls of a node: the latest restriction of a bearer on the way to the root counts."""
     at = node
@@ -162,7 +161,7 @@ def _enter(c: Cells, w: Work, first: int, node: int) -> None:
         at = w.nodes[at].parent
 
 
-@_inlined
+@compiled
 def _evaluate(c: Cells, w: Work, cell: int, node: int) -> None:
     """Relax a node within the bound of its parent, round it, and keep the shares if they beat the best."""
     first, nodes = c.cells[cell].first, w.nodes
@@ -190,7 +189,7 @@ def _evaluate(c: Cells, w: Work, cell: int, node: int) -> None:
                 c.bearers[first + h].share = w.state[h].share
 
 
-@_inlined
+@compiled
 def _branch(c: Cells, w: Work, cell: int, target: float, max_nodes: int) -> None:
     """Split the node with the highest bound until the gap is at its target."""
     first, nodes = c.cells[cell].first, w.nodes
@@ -237,7 +236,7 @@ def _branch(c: Cells, w: Work, cell: int, target: float, max_nodes: int) -> None
         n_nodes += 2
 
 
-@_inlined
+@compiled
 def _top_up(c: Cells, cell: int) -> None:
     """Fill groups up to their minimum with share that is of use to nobody: it was kept free for them."""
     first, first_group = c.cells[cell].first, c.cells[cell].first_group
@@ -251,7 +250,7 @@ def _top_up(c: Cells, cell: int) -> None:
             lack -= more
 
 
-@_inlined
+@compiled
 def _relaxed_only(c: Cells, w: Work, cell: int) -> None:
     """Write the relaxation itself as the result."""
     first = c.cells[cell].first
@@ -270,7 +269,7 @@ def _relaxed_only(c: Cells, w: Work, cell: int) -> None:
     c.cells[cell].n_nodes = 1
 
 
-@_inlined
+@compiled
 def _solve_cell(c: Cells, w: Work, cell: int, target: float, max_nodes: int) -> None:
     """Solve one cell and write the results into its arrays."""
     make_hulls(c, w, cell)

@@ -6,7 +6,8 @@ its vertices are kept from one solve to the next, and weighed anew.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -14,14 +15,19 @@ from numba import njit
 
 from qoe_native.waterfill_data import Cells, Work
 
-OPTIONS: Final[dict[str, object]] = {"nogil": True, "error_model": "numpy", "_nrt": False}
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+OPTIONS: Final[dict[str, Any]] = {"nogil": True, "error_model": "numpy", "_nrt": False}
 """For Numba. Without its runtime nothing can be allocated (it would not compile), and references to arrays
 are not counted, which took ten times as long as reading a hull."""
 
-_compiled = njit(**OPTIONS)
+
+def compiled(function: _Function) -> _Function:
+    """Compile a part of the solver, to be called from compiled code."""
+    return cast(_Function, njit(function, **OPTIONS))
 
 
-@_compiled
+@compiled
 def stair(x: npt.NDArray[np.float64], b: int, share: float) -> int:
     """Index of the last point of row b of x at or before a share."""
     k = 0
@@ -35,7 +41,7 @@ def stair(x: npt.NDArray[np.float64], b: int, share: float) -> int:
     return k
 
 
-@_compiled
+@compiled
 def height(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64], step: bool, b: int, share: float) -> float:
     """Height of row b's true curve."""
     k = stair(x, b, share)
@@ -45,14 +51,14 @@ def height(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64], step: bool, b
     return level  # type: ignore[no-any-return]
 
 
-@_compiled
+@compiled
 def worth(c: Cells, b: int, share: float) -> float:
     """What a share is worth to bearer b: weighted height of its true curve, less what it costs."""
     level = height(c.x, c.y, c.bearers[b].step, b, share)
     return c.bearers[b].weight * level - c.bearers[b].cost * share  # type: ignore[no-any-return]
 
 
-@_compiled
+@compiled
 def _chain(
     c: Cells, w: Work, vertices: npt.NDArray[np.uint16], row: int, b: int, h: int, left: float, right: float
 ) -> int:
@@ -99,7 +105,7 @@ def _chain(
     return top
 
 
-@_compiled
+@compiled
 def _recall(c: Cells, w: Work, b: int, h: int) -> int:
     """Read the vertices of bearer b's kept hull into the scratch; return the index of the last."""
     x, y, hull_x, hull_y = c.x, c.y, w.hull_x, w.hull_y
@@ -120,7 +126,7 @@ def _recall(c: Cells, w: Work, b: int, h: int) -> int:
     return top  # type: ignore[no-any-return]
 
 
-@_compiled
+@compiled
 def _weigh(c: Cells, w: Work, b: int, h: int, top: int) -> None:
     """Weigh the hull in the scratch, take off what shares cost, and end it where it stops to rise."""
     hull_x, hull_y, slope = w.hull_x, w.hull_y, w.slope
@@ -138,7 +144,7 @@ def _weigh(c: Cells, w: Work, b: int, h: int, top: int) -> None:
     w.state[h].last = top
 
 
-@_compiled
+@compiled
 def make_hulls(c: Cells, w: Work, cell: int) -> None:
     """Put the hulls of a cell's bearers over their bounds into the scratch, kept ones where there are any."""
     first = c.cells[cell].first
@@ -152,13 +158,13 @@ def make_hulls(c: Cells, w: Work, cell: int) -> None:
         _weigh(c, w, b, h, top)
 
 
-@_compiled
+@compiled
 def restore(c: Cells, w: Work, first: int, h: int) -> None:
     """Put the kept hull of one bearer back into the scratch."""
     _weigh(c, w, first + h, h, _recall(c, w, first + h, h))
 
 
-@_compiled
+@compiled
 def restrict(c: Cells, w: Work, first: int, h: int, low: float, high: float) -> None:
     """Put the hull of one bearer over other bounds into the scratch."""
     _weigh(c, w, first + h, h, _chain(c, w, w.spare, 0, first + h, h, low, high))

@@ -5,17 +5,15 @@ from __future__ import annotations
 from typing import cast
 
 import numpy as np
-from numba import njit
 
 from qoe_native.waterfill_data import LEAST_SLACK_RATIO, SLACK_RATIO, Cells, Work
-from qoe_native.waterfill_hull import OPTIONS
+from qoe_native.waterfill_hull import compiled
 
 ZERO = cast(int, np.int64(0))  # a literal 0 as an argument would be compiled as a type of its own
 _SAMPLED = 40  # bearers from which a guess from some of them is worth its time
-_compiled = njit(**OPTIONS)
 
 
-@_compiled
+@compiled
 def _open_brackets(w: Work, begin: int, end: int) -> tuple[int, float, float]:
     """Bracket the vertex of each bearer; return how many are open, what the others use, the most all use."""
     state = w.state
@@ -33,7 +31,7 @@ def _open_brackets(w: Work, begin: int, end: int) -> tuple[int, float, float]:
     return n_active, fixed, top
 
 
-@_compiled
+@compiled
 def _pivot(w: Work, n_active: int) -> float:
     """Median of three slopes, each in the middle of an open bracket."""
     state, slope = w.state, w.slope
@@ -44,7 +42,7 @@ def _pivot(w: Work, n_active: int) -> float:
     return max(min(s0, s1), min(max(s0, s1), s2))  # type: ignore[no-any-return]
 
 
-@_compiled
+@compiled
 def _demand(w: Work, n_active: int, price: float) -> tuple[float, float]:
     """Put every open bearer where it stands at a price; return their use without and with ties."""
     hull_x, slope, state = w.hull_x, w.slope, w.state
@@ -67,7 +65,7 @@ def _demand(w: Work, n_active: int, price: float) -> tuple[float, float]:
     return lean, full
 
 
-@_compiled
+@compiled
 def _narrow(w: Work, n_active: int, price: float, too_low: bool) -> tuple[int, float]:
     """Narrow the brackets with the demand at a price; return how many stay open, what the closed use."""
     state = w.state
@@ -89,7 +87,7 @@ def _narrow(w: Work, n_active: int, price: float, too_low: bool) -> tuple[int, f
     return keep, closed
 
 
-@_compiled
+@compiled
 def _relax(w: Work, begin: int, end: int, budget: float, price: float) -> tuple[float, float, int]:
     """Spend `budget` on the hulls of bearers begin to end; `price` is a guess, 0 for none.
 
@@ -134,7 +132,7 @@ def _relax(w: Work, begin: int, end: int, budget: float, price: float) -> tuple[
     return price, max(0.0, room), cut
 
 
-@_compiled
+@compiled
 def _cut_off(w: Work, begin: int, end: int, room: float, cut: int) -> None:
     """Let the hulls of bearers begin to end finish where the group's maximum left them."""
     for h in range(begin, end):
@@ -146,7 +144,7 @@ def _cut_off(w: Work, begin: int, end: int, room: float, cut: int) -> None:
         w.state[cut].last = p + 1
 
 
-@_compiled
+@compiled
 def _force(w: Work, begin: int, end: int, room: float, cut: int) -> None:
     """Let the hulls of bearers begin to end start where the group's minimum put them."""
     for h in range(begin, end):
@@ -163,7 +161,7 @@ def _force(w: Work, begin: int, end: int, room: float, cut: int) -> None:
         w.state[cut].start = p + 1
 
 
-@_compiled
+@compiled
 def _sampled_price(w: Work, n: int, budget: float) -> float:
     """Guess the price of a cell by relaxing an eighth of its bearers with their part of the budget."""
     few = n >> 3
@@ -179,10 +177,10 @@ def _sampled_price(w: Work, n: int, budget: float) -> float:
         return 0.0
     part = start_few + (budget - start) * (top_few - start_few) / (top - start)
     price, _, _ = _relax(w, ZERO, few, part, 0.0)
-    return price  # type: ignore[no-any-return]
+    return price
 
 
-@_compiled
+@compiled
 def relax_cell(c: Cells, w: Work, cell: int, price: float) -> tuple[float, float, int]:
     """Relax a cell whose hulls are built: its groups, then the whole; returns as :func:`_relax`."""
     budget = c.cells[cell].budget
