@@ -6,17 +6,19 @@ what was observed is held and no gain is claimed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
+import msgspec
 import numpy as np
 
 from qoe.cells import SubscriberTable
 from qoe.config import Direction
 from qoe.experience import cell_mos
-from qoe.optimise import Allocation, CellProblem, solve
+from qoe.optimise import Allocation, CellProblem, Explanation, explain, explanation_to_dict, solve
 from qoe.optimise.curves import evaluate
+from qoe.report import result as report
 from qoe.report.result import AllocationRow, CellResult
 from qoe.schema import CLASS_NAMES, FloatArray, RecordArray
 from qoe.utility import curves
@@ -32,6 +34,7 @@ curve would only be a guess, and its gain a phantom."""
 _SHED_WORDS: Final = {
     "airtime_cap": "it would take more than half of the cell",
     "capacity": "the cell is too small",
+    "not_admitted": "its guaranteed rate was refused",
     "unreachable": "no share gives it that MOS",
 }
 
@@ -51,12 +54,21 @@ class Moment:
         Mean rate over it.
     bearers : ndarray of BEARER_DTYPE, shape (n_bearers,)
         Who made this load.
+    since_s : mapping of (subscriber, class) to float
+        Who of them was below MOS 2 then, and since when, seconds since 1970.
     """
 
     at_s: float
     horizon_s: float
     load_bps: float
     bearers: RecordArray
+    since_s: Mapping[tuple[int, int], float] = field(default_factory=dict)
+
+    @property
+    def bearers_since_s(self) -> FloatArray:
+        """Since when each bearer has been below MOS 2, shape (n_bearers,); NaN: it was not."""
+        pairs = zip(self.bearers["subscriber"].tolist(), self.bearers["app_class"].tolist(), strict=True)
+        return np.array([self.since_s.get(pair, np.nan) for pair in pairs], dtype=np.float64)
 
 
 class Busiest:
@@ -65,7 +77,13 @@ class Busiest:
     def __init__(self) -> None:
         self.moments: dict[tuple[int, int], Moment] = {}
 
-    def add(self, at_s: float, horizon_s: float, bearers: RecordArray) -> None:
+    def add(
+        self,
+        at_s: float,
+        horizon_s: float,
+        bearers: RecordArray,
+        since_s: Mapping[tuple[int, int], float] | None = None,
+    ) -> None:
         """Compare with another horizon; the first ones of a capture are short, so bits count, not rates.
 
         Parameters
@@ -74,6 +92,8 @@ class Busiest:
             Its end, seconds since 1970, and its length.
         bearers : ndarray of BEARER_DTYPE
             Of all cells and directions, sorted by these.
+        since_s : mapping of (subscriber, class) to float, optional
+            Who is below MOS 2, and since when.
         """
         key = bearers["cell"] * len(Direction) + bearers["direction"]
         for value in np.unique(key):
@@ -82,7 +102,7 @@ class Busiest:
             where = divmod(int(value), len(Direction))
             known = self.moments.get(where)
             if known is None or load_bps * horizon_s > known.load_bps * known.horizon_s:
-                self.moments[where] = Moment(at_s, horizon_s, load_bps, rows)
+                self.moments[where] = Moment(at_s, horizon_s, load_bps, rows, since_s or {})
 
 
 def allocate(
@@ -111,9 +131,11 @@ def allocate(
     }
     asked = [where for where in sorted(moments) if capacity[where][1]]
     problems = [_problem(table, where, moments[where], capacity[where][0]) for where in asked]
-    solved = dict(zip(asked, solve(problems), strict=True))
+    allocations = solve(problems)
+    why = explain(problems, allocations, since_s=[moments[where].bearers_since_s for where in asked])
+    solved = dict(zip(asked, zip(allocations, why, strict=True), strict=True))
     return [
-        _optimised(moment, solved[where])
+        _optimised(moment, *solved[where])
         if where in solved
         else _held(table, where, moment, capacity[where][0])
         for where, moment in sorted(moments.items())
@@ -195,7 +217,7 @@ def _rows(
     ]
 
 
-def _optimised(moment: Moment, a: Allocation) -> CellResult:
+def _optimised(moment: Moment, a: Allocation, why: Explanation) -> CellResult:
     """Tell what the optimiser found."""
     bearers = moment.bearers
     who = [f"{s}/{c}" for s, c in zip(a.subscriber, a.app_class, strict=True)]
@@ -230,6 +252,7 @@ def _optimised(moment: Moment, a: Allocation) -> CellResult:
             a.mos_before,
             a.mos_after,
         ),
+        explanation=msgspec.convert(explanation_to_dict(why, a), report.Explanation),
     )
 
 

@@ -174,7 +174,15 @@ def speech_mos(
     return np.choose(scale, [voice.mos_nb(*inputs), voice.mos_wb(*inputs), voice.mos_fb(*inputs)])
 
 
-def video_call_mos(rate_bps: Any, fps: Any, rtt_ms: Any, jitter_ms: Any, loss_ratio: Any) -> Any:
+def video_call_mos(
+    rate_bps: Any,
+    fps: Any,
+    rtt_ms: Any,
+    jitter_ms: Any,
+    loss_ratio: Any,
+    *,
+    picture_loss_ratio: Any | None = None,
+) -> Any:
     """MOS of a call with picture, whose encoder follows the rate.
 
     Parameters
@@ -185,6 +193,8 @@ def video_call_mos(rate_bps: Any, fps: Any, rtt_ms: Any, jitter_ms: Any, loss_ra
         Frame rate.
     rtt_ms, jitter_ms, loss_ratio : ndarray
         As for `speech_mos`.
+    picture_loss_ratio : ndarray, optional
+        Loss of the picture's packets, late ones included; None: as the speech's.
 
     Notes
     -----
@@ -200,7 +210,9 @@ def video_call_mos(rate_bps: Any, fps: Any, rtt_ms: Any, jitter_ms: Any, loss_ra
         jitter_ms,
         np.maximum(loss_ratio, starved),
     )
-    lost_percent = 100.0 * heard_loss_ratio(loss_ratio, jitter_ms)
+    if picture_loss_ratio is None:
+        picture_loss_ratio = heard_loss_ratio(loss_ratio, jitter_ms)
+    lost_percent = 100.0 * np.asarray(picture_loss_ratio)
     picture = conference.video_quality(np.maximum(rate_bps - speech_bps, 1.0), fps, lost_percent)
     return audiovisual_quality(picture, speech)
 
@@ -252,6 +264,19 @@ def stalled_mos(there_ratio: Any) -> Any:
     return np.interp(there_ratio, *_stalled_curve())
 
 
+def kept_ratio(there_ratio: Any) -> Any:
+    """Part of what a score is above 1 that is left when only a part (0 to 1) of the time is play.
+
+    That of the lowest rung, for every rung: P.1203.3 multiplies by a stalling index, whatever is played.
+    """
+    return (stalled_mos(there_ratio) - 1.0) / (rung_mos()[0] - 1.0)
+
+
+def bitrate_mos(media_bps: Any) -> Any:
+    """MOS of a minute of adaptive video at any bitrate: `rung_mos`, between rungs by the logarithm."""
+    return np.interp(np.log(media_bps), np.log(LADDER_BPS), rung_mos())
+
+
 def throughput_video_mos(rate_bps: Any) -> Any:
     """MOS of adaptive video whose mean rate alone is known: at the rung below, or stalled."""
     rate_bps = np.asarray(rate_bps, dtype=np.float64)
@@ -260,11 +285,20 @@ def throughput_video_mos(rate_bps: Any) -> Any:
     return np.where(rung >= 0, played, stalled_mos(rate_bps / LADDER_BPS[0]))
 
 
-def cloud_game_mos(rate_bps: Any, rtt_ms: Any, loss_ratio: Any) -> Any:
-    """MOS of cloud gaming at 60 frames a second, in the picture size that suits the rate (ITU-T G.1072)."""
+def cloud_game_mos(rate_bps: Any, rtt_ms: Any, loss_ratio: Any, *, late_ratio: Any = 0.0) -> Any:
+    """MOS of cloud gaming at 60 frames a second, in the picture size that suits the rate (ITU-T G.1072).
+
+    Of the ratios, 0 to 1, lost packets make the picture freeze; frames that come too late are skipped.
+    """
     sizes = [
         gaming.mos_cloud(
-            rate_bps, CLOUD_FPS, width, height, rtt_ms, freezing_loss_percent=100.0 * np.asarray(loss_ratio)
+            rate_bps,
+            CLOUD_FPS,
+            width,
+            height,
+            rtt_ms,
+            freezing_loss_percent=100.0 * np.asarray(loss_ratio),
+            late_frames_percent=100.0 * np.asarray(late_ratio),
         )
         for width, height in _CLOUD_PICTURES
     ]

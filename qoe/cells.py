@@ -117,6 +117,7 @@ _MEANS: Final = (
     ("queue_ms", "queue_ms"),
     ("jitter_ms", "jitter_ms"),
     ("stall_s", "stall_s"),
+    ("buffer_s", "buffer_s"),
     ("page_s", "page_s"),
     ("page_bytes", "page_bytes"),
 )
@@ -139,8 +140,9 @@ def bearers(experience: RecordArray, table: SubscriberTable, load: RecordArray) 
     ndarray of BEARER_DTYPE, shape (n_bearers,)
         Sorted by cell, direction, subscriber, class. Rates add up; what is measured becomes a mean
         weighted by the flows' rates, without the unknown (NaN) ones; model and codec are the strongest
-        flow's. The floor of a tier is promised to every class but ``unknown`` and ``other``, and
-        not to the direction that but feeds the other (`qoe.utility.is_support`).
+        flow's. The ladder of a player and fading are not to be seen from here and stay unknown. The floor of
+        a tier is promised to every class but ``unknown`` and ``other``, and not to the direction that but
+        feeds the other (`qoe.utility.is_support`).
     """
     rates = np.stack([experience["rate_down_bps"], experience["rate_up_bps"]], axis=1)
     flow, direction = np.nonzero((rates > 0) & (experience["subscriber"] >= 0)[:, None])
@@ -179,6 +181,8 @@ def _measure(result: RecordArray, group: IntArray, flows: RecordArray, rate_bps:
         group, np.where(down, flows["loss_down_ratio"], flows["loss_up_ratio"]), rate_bps, n_bearers
     )
     result["activity_ratio"] = _mean(group, flows["activity_ratio"], rate_bps, n_bearers)
+    burstiness = np.where(down, flows["burstiness_down_ratio"], flows["burstiness_up_ratio"])
+    result["burstiness_ratio"] = _mean(group, burstiness, rate_bps, n_bearers)
     packet_bytes = np.where(down, flows["packet_bytes_down"], flows["packet_bytes_up"])
     result["packet_bytes"] = 1 / _mean(group, 1 / packet_bytes, rate_bps, n_bearers)
     for app_class in AppClass:

@@ -17,7 +17,16 @@ from qoe import __version__
 from qoe.commands import common
 from qoe.errors import QoeError
 
-_COMMANDS: Final = ("replay", "flows", "optimise", "train", "info")
+_COMMANDS: Final = (
+    "replay",
+    "flows",
+    "optimise",
+    "intents",
+    "forecast",
+    "simulate",
+    "train",
+    "info",
+)
 _DEBUG: Final = "QOE_DEBUG"
 _DESCRIPTION: Final = "From packets to experience (MOS), from experience to scheduler weights."
 _EXAMPLES: Final = """\
@@ -26,6 +35,9 @@ examples:
   qoe replay busy.pcapng --capacity 20M --html report.html
   qoe flows busy.pcapng -o flows.csv              every flow with its class
   qoe optimise problem.json                       share cells whose MOS curves are known
+  qoe intents check intents.toml                  what is wanted for whom, and what cannot be had together
+  qoe forecast load.csv --horizon 24h             what cells will carry, and when they will be busy
+  qoe simulate examples/evening.toml              schedulers and our weights on the same simulated users
   qoe info                                        version, kernel, model
 
 'qoe COMMAND --help' tells more of each. Exit codes: 0 good, 1 failed or only partly done, 2 wrong usage.

@@ -7,6 +7,7 @@
     ├── CaptureError     a capture that cannot be read at all
     ├── ModelError       a classifier file that is unreadable, corrupt or of another schema
     ├── ProblemError     an optimisation problem that is malformed (NaN, wrong shape, unknown key)
+    ├── ForecastError    a load history or table that cannot be forecast from
     ├── EngineError      the kernel refused a call (carries its negative code)
     └── MissingExtraError  an optional dependency is not installed
 
@@ -48,6 +49,10 @@ class ModelError(QoeError):
 
 class ProblemError(QoeError):
     """An optimisation problem is malformed."""
+
+
+class ForecastError(QoeError):
+    """A load history is malformed, or a forecast of it was asked for that makes no sense."""
 
 
 class EngineError(QoeError):

@@ -59,6 +59,9 @@ EXPERIENCE_DTYPE: Final = np.dtype(
         ("page_s", "f8"),  # web: time to load a page; NaN: not known
         ("page_bytes", "f8"),
         ("activity_ratio", "f8"),  # part of the horizon with something to send, above 0, to 1
+        ("burstiness_down_ratio", "f8"),  # half the sum of the squared variations of gaps and sizes
+        ("burstiness_up_ratio", "f8"),  # NaN: not seen
+        ("buffer_s", "f8"),  # video: media that the player holds ahead; NaN: not known
     ],
     align=True,
 )
@@ -89,6 +92,10 @@ _STEADY_S: Final = 20.0  # players fetch in bursts: the mean rate of so long is 
 _SMALL_PAGE_BYTES: Final = 20e3  # what does not make a chunk
 _SMALL_PAGE_BPS: Final = 1e6
 _LEAST_ACTIVITY: Final = 0.02
+_VARIATION_MOST: Final = 4.0  # squared: twice as irregular as packets at random times
+_UNKNOWN_AT_FIRST: Final = (
+    "mos", "media_bps", "startup_s", "stall_s", "n_stalls", "page_s", "page_bytes", "jitter_ms", "buffer_s",
+)  # fmt: skip
 _MIN_PACKETS: Final = 4
 _TCP: Final = 6
 
@@ -196,7 +203,7 @@ def judge(
 def _measure(rows: RecordArray, traffic: _Traffic) -> None:
     """Fill in what does not depend on the class."""
     flows, window = traffic.flows, traffic.window
-    for name in ("mos", "media_bps", "startup_s", "stall_s", "n_stalls", "page_s", "page_bytes", "jitter_ms"):
+    for name in _UNKNOWN_AT_FIRST:
         rows[name] = np.nan
     rows["burst_ratio"] = 1.0
     rows["activity_ratio"] = window.activity_ratio
@@ -207,12 +214,30 @@ def _measure(rows: RecordArray, traffic: _Traffic) -> None:
         rows[f"rate_{way}_bps"] = 8.0 * traffic.grown("bytes")[i] / window.seconds
         rows[f"packet_bytes_{way}"] = _ratio(traffic.grown("bytes")[i], packets[i])
         by_rtp = _ratio(lost[i], lost[i] + received[i])
+        rows[f"burstiness_{way}_ratio"] = _burstiness(traffic, i)
         rows[f"loss_{way}_ratio"] = np.where(is_tcp, np.minimum(_ratio(resent[i], packets[i]), 1.0), by_rtp)
     mean_ms, least_ms = flows["rtt_mean_us"] / 1e3, flows["rtt_min_us"] / 1e3
     seen = flows["n_rtt"] > 0
     first_ms = np.where(flows["handshake_rtt_us"] > 0, flows["handshake_rtt_us"] / 1e3, np.nan)
     rows["rtt_ms"] = np.where(seen, mean_ms, first_ms)
     rows["queue_ms"] = np.where(seen, np.maximum(mean_ms - least_ms, 0.0), np.nan)
+
+
+def _burstiness(traffic: _Traffic, way: int) -> FloatArray:
+    """Half the sum of the squared coefficients of variation of a direction's gaps and sizes of packets.
+
+    Silences between spurts count as inactivity, so what they add to the variation of gaps is cut.
+    """
+    gaps = _variation(traffic.field("iat_std_us")[way], traffic.field("iat_mean_us")[way])
+    bytes_mean = _ratio(traffic.field("bytes")[way], traffic.field("packets")[way])
+    half: FloatArray = (gaps + np.nan_to_num(_variation(traffic.field("size_std")[way], bytes_mean))) / 2.0
+    return half
+
+
+def _variation(std: RecordArray, mean: RecordArray) -> FloatArray:
+    """Squared coefficient of variation, cut; NaN where there is no mean."""
+    ratio = _ratio(*(np.nan_to_num(part).astype(np.float64) for part in (std, mean)))
+    return np.minimum(ratio**2, _VARIATION_MOST)
 
 
 def life_s(flows: RecordArray) -> FloatArray:
@@ -382,6 +407,7 @@ def _judge_video(case: _Case) -> None:
             continue
         row["mos"], row["model"] = viewing.mos, MosModel.VIDEO_STREAMING
         row["media_bps"], row["startup_s"] = viewing.media_bps, viewing.startup_s
+        row["buffer_s"] = viewing.buffer_s
         row["stall_s"], row["n_stalls"] = sum(s.duration_s for s in viewing.stalls), len(viewing.stalls)
         row["mos_confidence"] = (0.8 if viewing.segment_known else 0.4) * min(viewing.n_segments / 5, 1.0)
 

@@ -63,6 +63,8 @@ class Viewing(NamedTuple):
         After the start, at media time from the first chunk at hand.
     n_segments : int
         Segments that the score rests on.
+    buffer_s : float
+        Media that the player held ahead when the last chunk was there; NaN if the beginning was not seen.
     """
 
     mos: float
@@ -72,6 +74,7 @@ class Viewing(NamedTuple):
     startup_s: float
     stalls: tuple[Stall, ...]
     n_segments: int
+    buffer_s: float = np.nan
 
 
 NO_VIEWING: Final = Viewing(np.nan, np.nan, SEGMENT_S, False, np.nan, (), 0)
@@ -112,7 +115,14 @@ def view(chunks: RecordArray, *, from_start: bool = False, segment_s: float = 0.
         startup_s=startup_s,
         stalls=stalls,
         n_segments=len(first),
+        buffer_s=_held_s(ended_s[first], length_s, startup_s, stalls) if from_start else np.nan,
     )
+
+
+def _held_s(ended_s: FloatArray, segment_s: float, startup_s: float, stalls: tuple[Stall, ...]) -> float:
+    """Media fetched and not yet played when the last segment was there."""
+    played_s = float(ended_s[-1]) - startup_s - sum(s.duration_s for s in stalls)
+    return max(len(ended_s) * segment_s - (0.0 if np.isnan(startup_s) else played_s), 0.0)
 
 
 def _guess_s(requested_s: FloatArray) -> float:

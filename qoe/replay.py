@@ -19,6 +19,7 @@ from qoe.experience import EXPERIENCE_DTYPE, Tracker, by_subscriber
 from qoe.feed import Feed, Progress, Reading
 from qoe.flows import Engine
 from qoe.live import LiveFeed
+from qoe.optimise.history import History
 from qoe.report.result import ReplayResult
 from qoe.report.running import Running
 from qoe.running import running
@@ -33,6 +34,8 @@ OnRunning: TypeAlias = Callable[[Running], None]
 
 DEFAULT_HORIZON_S: Final = 10.0
 _FLUSHED_AT_ONCE: Final = 65_536
+BELOW_MOS: Final = 2.0
+"""Whose MOS is below it is badly off."""
 _STEPS_MOST: Final = 10  # a second; in shorter steps no flow seems to be active, and its MOS is too good
 
 
@@ -157,6 +160,7 @@ class Replay:
         self._last_load = self._load.update(np.zeros(0, EXPERIENCE_DTYPE), 1.0)
         self._tracker = Tracker(self._horizon_s)
         self._judged_ns = 0
+        self._history: History[tuple[int, int]] = History()
         self._began_s: float | None = None  # when the tracker saw its first packet
         self._ended: list[RecordArray] = []
         self._first_ns: int | None = None
@@ -202,6 +206,7 @@ class Replay:
         end_s, step_s = end_ns / 1e9, (end_ns - start_ns) / 1e9
         if end_ns <= self._judged_ns:  # an older capture came after a newer one
             self._tracker, self._began_s = Tracker(self._horizon_s), None
+            self._history = History()
         self._judged_ns = end_ns
         flows = np.concatenate([*self._ended, self._engine.snapshot(start_ns)])
         self._ended.clear()
@@ -212,8 +217,9 @@ class Replay:
         match = self._table.match(flows)
         experience = self._tracker.update(flows, self._engine.chunks(), now_s, match.subscriber, match.side)
         self._last_load = self._load.update(experience, step_s, end_s)
-        self._compare(now_s, min(now_s - self._began_s, self._horizon_s), experience)
         rows = by_subscriber(experience, self._class_weights)
+        self._remember(start_ns / 1e9, rows)
+        self._compare(now_s, min(now_s - self._began_s, self._horizon_s), experience)
         self._tally.add_mos(rows)
         self._timeline.add(end_s, step_s, rows, self._last_load)
         if self._on_running and isinstance(self._engine, Shards):
@@ -222,11 +228,18 @@ class Replay:
                 running(end_s, since_s, self._engine, experience, rows, self._last_load, self._table)
             )
 
+    def _remember(self, at_s: float, rows: RecordArray) -> None:
+        """Note who is below MOS 2 in this step."""
+        rows = rows[np.isfinite(rows["mos"]) & (rows["subscriber"] >= 0)]
+        who = list(zip(rows["subscriber"].tolist(), rows["app_class"].tolist(), strict=True))
+        self._history.update(at_s, who, rows["mos"] < BELOW_MOS)
+
     def _compare(self, end_s: float, horizon_s: float, experience: RecordArray) -> None:
         """Keep the horizon if some cell carried more in it than ever; else its bearers are not needed."""
         bits = carried_bps(experience, self._table) * horizon_s
         if np.any(bits > self._most_bits * (1 + 1e-12)):
-            self._busiest.add(end_s, horizon_s, bearers(experience, self._table, self._last_load))
+            carried = bearers(experience, self._table, self._last_load)
+            self._busiest.add(end_s, horizon_s, carried, self._history.spells())
             self._most_bits = np.maximum(self._most_bits, bits)
 
     def _result(self) -> ReplayResult:

@@ -141,7 +141,7 @@ cdef class Engine:
                 if n:
                     take_burst(self.engine, burst, n, NULL)
                 if status == CAPTURE_MORE and reader.refilled < TURN_BYTES \
-                        and refill(reader, reader.start):
+                        and refill(reader, reader.start, READ_BYTES):
                     continue
                 if status != CAPTURE_READY or host_is_wanted(self.engine):
                     break

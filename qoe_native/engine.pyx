@@ -23,6 +23,7 @@ from qoe_native.media cimport (
     ACK, N_INSPECT, SYN, TCP, UDP, chunk_packet, close_chunk, is_dns, is_rtp, rtp_packet, speaks_first,
     tcp_packet, tcp_signal, udp_signal,
 )
+from qoe_native.tunnels cimport is_tunnel_port
 
 
 cdef extern from "host.h" nogil:

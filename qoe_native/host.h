@@ -7,6 +7,7 @@
 #include <string.h>
 #include <arpa/inet.h>
 #include <pthread.h>
+#include <sched.h>
 #include <time.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -89,12 +90,29 @@ static inline void qoe_touch(void *p, uint64_t n_bytes)
 static inline uint64_t qoe_read_word(const uint64_t *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
 static inline void qoe_write_word(uint64_t *p, uint64_t v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); }
 
-/* In a loop that waits for another core. */
-static inline void qoe_relax(void)
+static inline int qoe_swap_word(uint64_t *p, uint64_t old, uint64_t new)
 {
+    return __atomic_compare_exchange_n(p, &old, new, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}
+static inline uint64_t qoe_set_bits(uint64_t *p, uint64_t bits) { return __atomic_fetch_or(p, bits, __ATOMIC_ACQ_REL); }
+static inline uint64_t qoe_clear_bits(uint64_t *p, uint64_t bits) { return __atomic_fetch_and(p, ~bits, __ATOMIC_ACQ_REL); }
+static inline uint64_t qoe_add_word(uint64_t *p, uint64_t n) { return __atomic_fetch_add(p, n, __ATOMIC_ACQ_REL); }
+
+/* In a loop that waits for another thread: spins for some 20 us, lets others run for some 100, then sleeps, longer from
+ * time to time, up to a millisecond. */
+static inline void qoe_rest(uint32_t n_rests)
+{
+    struct timespec nap = {0, 50000};
+    if (n_rests < 1000) {
 #if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
+        __builtin_ia32_pause();
 #endif
+    } else if (n_rests < 1100) {
+        sched_yield();
+    } else {
+        nap.tv_nsec <<= n_rests < 1140 ? (n_rests - 1100) / 8 : 5;
+        nanosleep(&nap, NULL);
+    }
 }
 
 /* A condition whose waits end by a clock that nobody sets back. */

@@ -246,15 +246,15 @@ cdef inline void slide_window(CaptureState *s, uint8_t *start) noexcept nogil:
     s.end = left
 
 
-cdef bint refill(CaptureReader reader, uint8_t *start) noexcept nogil:
-    # reads the next piece into a window without Python; False: it is Python's turn
+cdef bint refill(CaptureReader reader, uint8_t *start, uint64_t most_bytes) noexcept nogil:
+    # reads the next bytes into a window without Python; False: it is Python's turn
     cdef:
         CaptureState *s = &reader.state
         ssize_t n_bytes
     if reader.fd < 0 or s.eof:
         return False
     slide_window(s, start)
-    n_bytes = read(reader.fd, start + s.end, min(<uint64_t> READ_BYTES, reader.window_bytes - s.end))
+    n_bytes = read(reader.fd, start + s.end, min(most_bytes, reader.window_bytes - s.end))
     if n_bytes <= 0:
         return False
     reader.refilled += n_bytes

@@ -10,14 +10,22 @@ import numpy.typing as npt
 SLACK_RATIO = 1e-12
 """Relative excess over a budget that counts as rounding."""
 
+LEAST_SLACK_RATIO = 16.0 * SLACK_RATIO
+"""The same for lower bounds: sums of sums, which must fit whatever order they were added in."""
+
+MAX_POINTS = 65_000
+"""Points that a curve may have: vertices are kept as 16-bit numbers."""
+
 BEARER_DTYPE = np.dtype(
     [
         ("low", "f8"),  # bounds of the share
         ("high", "f8"),
         ("weight", "f8"),  # what one unit of height counts, 0 or more
+        ("cost", "f8"),  # what one unit of share costs besides, 0 or more: the price of a constraint outside
         ("step", "?"),  # the curve holds each height until the next point
+        ("n_hull", "i8"),  # vertices of the hull that is kept, 0: to be built (bounds or curve are new)
         ("share", "f8"),  # result: the share; of the relaxation itself if `max_nodes` was 0
-        ("hull", "f8"),  # result, only if `max_nodes` was 0: weighted height of the hull there
+        ("hull", "f8"),  # result, only if `max_nodes` was 0: worth of the hull there
     ],
     align=True,
 )
@@ -82,6 +90,9 @@ class Cells(NamedTuple):
     ----------
     x, y : ndarray of float64, shape (n_bearers, n_points)
         The curves: height y at share x; both non-decreasing along a row.
+    hulls : ndarray of uint16, shape (n_bearers, n_points + 2)
+        Kept hulls: which points of the curve are vertices; n_points stands for the lower bound, one more for
+        the upper. They do not depend on weights and costs, so that these may change for nothing.
     bearers : ndarray of BEARER_DTYPE, shape (n_bearers,)
     cells : ndarray of CELL_DTYPE, shape (n_cells,)
     groups : ndarray of GROUP_DTYPE, shape (n_groups,)
@@ -89,6 +100,7 @@ class Cells(NamedTuple):
 
     x: npt.NDArray[np.float64]
     y: npt.NDArray[np.float64]
+    hulls: npt.NDArray[np.uint16]
     bearers: npt.NDArray[Any]
     cells: npt.NDArray[Any]
     groups: npt.NDArray[Any]
@@ -100,6 +112,7 @@ class Work(NamedTuple):
     hull_x: npt.NDArray[np.float64]
     hull_y: npt.NDArray[np.float64]
     slope: npt.NDArray[np.float64]
+    spare: npt.NDArray[np.uint16]  # vertices of a hull that is not kept
     state: npt.NDArray[Any]
     nodes: npt.NDArray[Any]
 
@@ -108,4 +121,5 @@ def make_work(n_bearers: int, n_points: int, max_nodes: int) -> Work:
     """Take the memory for cells of up to `n_bearers` bearers and a search of up to `max_nodes` nodes."""
     hull_x, hull_y, slope = (np.empty((n_bearers, n_points + 4)) for _ in range(3))
     nodes = np.zeros(max(1, max_nodes), _NODE_DTYPE)
-    return Work(hull_x, hull_y, slope, np.zeros(n_bearers, _STATE_DTYPE), nodes)
+    spare = np.empty((1, n_points + 2), np.uint16)
+    return Work(hull_x, hull_y, slope, spare, np.zeros(n_bearers, _STATE_DTYPE), nodes)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from qoe_native.waterfill_data import SLACK_RATIO, Cells
+from qoe_native.waterfill_data import LEAST_SLACK_RATIO, SLACK_RATIO, Cells
 
 _Floats = npt.NDArray[np.float64]
 
@@ -48,28 +48,32 @@ class _Cell:
         self.budget = float(record["budget"])
         self.n = int(record["n"])
 
-    def height(self, h: int, share: float) -> float:
-        """Weighted height of bearer h's true curve."""
+    def worth(self, h: int, share: float) -> float:
+        """Weighted height of bearer h's true curve, less what the share costs."""
         x, y = self.x[h], self.y[h]
-        k = int(np.searchsorted(x, share, side="right")) - 1
+        k = self.stair(h, share)
         level = y[k]
         if not self.bearers["step"][h] and k + 1 < x.size:
             level += (y[k + 1] - y[k]) * ((share - x[k]) / (x[k + 1] - x[k]))
-        return float(self.bearers["weight"][h] * level)
+        return float(self.bearers["weight"][h] * level - self.bearers["cost"][h] * share)
 
-    def heights(self, share: _Floats) -> _Floats:
-        return np.array([self.height(h, share[h]) for h in range(self.n)])
+    def worths(self, share: _Floats) -> _Floats:
+        return np.array([self.worth(h, share[h]) for h in range(self.n)])
 
     def stair(self, h: int, share: float) -> int:
         """Index of the last point of bearer h's curve at or before a share."""
-        return int(np.searchsorted(self.x[h], share, side="right")) - 1
+        return max(0, int(np.searchsorted(self.x[h], share, side="right")) - 1)
 
     def hull(self, h: int, low: float, high: float) -> _Hull:
         """Andrew's monotone chain over the rising points within [low, high]."""
         inside = (self.x[h] > low) & (self.x[h] < high)
         x = [low, *self.x[h][inside], high]
-        weight = self.bearers["weight"][h]
-        y = [self.height(h, low), *(weight * self.y[h][inside]), self.height(h, high)]
+        weight, cost = self.bearers["weight"][h], self.bearers["cost"][h]
+        y = [
+            self.worth(h, low),
+            *(weight * self.y[h][inside] - cost * self.x[h][inside]),
+            self.worth(h, high),
+        ]
         top = [(low, y[0])]
         for point in zip(x[1:], y[1:], strict=True):
             if point[1] <= top[-1][1]:
@@ -93,9 +97,10 @@ def _spend(hulls: list[_Hull], budget: float) -> _Relaxed | None:
     back = np.array([hull.x[max(0, hull.start - 1)] for hull in hulls])
     room = budget - share.sum()
     spare = budget * SLACK_RATIO  # segments may fit to rounding; what is left is counted without it
-    if room < -spare:
+    if room < -LEAST_SLACK_RATIO * budget:
         return None
-    slopes = [np.diff(hull.y) / np.diff(hull.x) for hull in hulls]
+    # of points that are in line, rounding may put the later segment first
+    slopes = [np.minimum.accumulate(np.diff(hull.y) / np.diff(hull.x)) for hull in hulls]
     segments = [
         (-slopes[h][k], h, k) for h, hull in enumerate(hulls) for k in range(hull.start, slopes[h].size)
     ]
@@ -158,11 +163,13 @@ def _hand_out(cell: _Cell, share: _Floats) -> _Floats:
     while True:
         spare = np.where(cell.bearers["step"], cell.budget * SLACK_RATIO, 0.0)
         end = np.minimum(share + _limits(cell, share) + spare, cell.bearers["high"])
-        gain = np.where(end > share, cell.heights(np.maximum(end, share)) - cell.heights(share), 0.0)
+        stairs = np.array([cell.x[h, cell.stair(h, end[h])] for h in range(cell.n)])
+        end = np.where(cell.bearers["step"], stairs, end)
+        gain = np.where(end > share, cell.worths(np.maximum(end, share)) - cell.worths(share), 0.0)
         who = int(np.argmax(gain))
         if gain[who] <= 0.0:
             return share
-        share[who] = cell.x[who, cell.stair(who, end[who])] if cell.bearers["step"][who] else end[who]
+        share[who] = end[who]
 
 
 @dataclass(order=True)
@@ -202,11 +209,11 @@ class _Search:
         bound = min(limit, float(relaxed.height.sum()))
         if self.n_nodes == 1:
             self.relaxed, self.price = bound, relaxed.price
-        loss = relaxed.height - cell.heights(relaxed.share)
+        loss = relaxed.height - cell.worths(relaxed.share)
         inside = loss > 1e-13 * abs(relaxed.height.sum())
         if bound > self.value:
             share = _hand_out(cell, np.where(inside, relaxed.back, relaxed.share))
-            value = float(cell.heights(share).sum())
+            value = float(cell.worths(share).sum())
             if value > self.value:
                 self.value, self.share = value, share
         if inside.any():

@@ -6,13 +6,19 @@ from typing import Any
 
 from qoe.report.result import (
     AllocationRow,
+    BadlyOff,
+    CapacityPrice,
     CaptureSummary,
     CellPoint,
     CellResult,
     ClassSummary,
+    Explanation,
+    PolicyResult,
+    PromisePrice,
     ReplayResult,
     SubscriberSummary,
     TimelinePoint,
+    TradeOffPoint,
 )
 
 T0_S = 1_700_000_000.0
@@ -63,6 +69,43 @@ def cell(**changed: Any) -> CellResult:
         ],
     }
     return CellResult(**(given | changed))
+
+
+def explanation(**changed: Any) -> Explanation:
+    """A cell in which gold is dear and ben is badly off."""
+    given: dict[str, Any] = {
+        "capacity_price": CapacityPrice(mean_mos_per_percent=0.012, mean_mos_per_mbps=0.06),
+        "promise_prices": [
+            PromisePrice(kind="tier_weight", name="gold", n_members=1, own_mos=0.5, others_mos=0.25),
+            PromisePrice(kind="floor", name="ana/video", n_members=1, own_mos=0.2, others_mos=0.1),
+        ],
+        "badly_off": [badly_off()],
+        "policies": [
+            PolicyResult(policy=name, mean_mos=3.25 - i / 10, p5_mos=1.5, n_below_2=i, n_below_3=i + 1)
+            for i, name in enumerate(("allocation", "pf", "weighted_pf", "strict_priority", "equal"))
+        ],
+        "trade_off": [
+            TradeOffPoint(alpha=0.0, mean_mos=3.25, p5_mos=1.5),
+            TradeOffPoint(alpha=4.0, mean_mos=3.2, p5_mos=1.8),
+            TradeOffPoint(alpha=None, mean_mos=3.0, p5_mos=2.0),
+        ],
+    }
+    return Explanation(**(given | changed))
+
+
+def badly_off(subscriber: str = "ben", **changed: Any) -> BadlyOff:
+    """One whom a share would lift."""
+    given: dict[str, Any] = {
+        "app_class": "bulk",
+        "mos": 1.6,
+        "target_mos": 2.0,
+        "since_s": T0_S + 3,
+        "obstacle": "",
+        "needed_share_ratio": 0.12,
+        "more_capacity_ratio": 0.07,
+        "others_mos": 0.031,
+    }
+    return BadlyOff(subscriber=subscriber, **(given | changed))
 
 
 def held() -> CellResult:

@@ -116,6 +116,9 @@ def test_bearers() -> None:
         loss_up_ratio=[np.nan, np.nan, np.nan, 0.05, 0],
         media_bps=[4e6, np.nan, np.nan, np.nan, np.nan],
         packet_bytes_down=[1500, 500, 100, 200, 1],
+        burstiness_down_ratio=[0.5, 1.3, np.nan, 0.1, 0],
+        burstiness_up_ratio=[np.nan, np.nan, np.nan, 0.2, 0],
+        buffer_s=[12.0, 20.0, np.nan, np.nan, np.nan],
     )
     experience["probability"][:, AppClass.VIDEO] = [1.0, 0.6, 0, 0, 0]
     load = CellLoad(table).update(experience, 1.0)
@@ -138,6 +141,9 @@ def test_bearers() -> None:
     assert video["packet_bytes"] == pytest.approx(4e6 / (3e6 / 1500 + 1e6 / 500))
     assert video["share_observed"] == pytest.approx(4e6 / 20e6)
     assert video["weight"] == pytest.approx(6.0)
+    assert (video["buffer_s"], video["burstiness_ratio"]) == pytest.approx((14.0, 0.7))
+    assert rows["burstiness_ratio"][[2, 4]].tolist() == pytest.approx([0.1, 0.2])
+    assert not video["ladder_bps"].any()
     assert rows["floor_mos"][0] == 3.5
     np.testing.assert_equal(rows["floor_mos"][1:], np.full(4, np.nan))
     np.testing.assert_equal(rows["mos"][1:], [np.nan, 4.2, np.nan, 4.2])

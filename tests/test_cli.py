@@ -21,7 +21,8 @@ from captures import Packet, pcap, pcapng
 from wire import RAW_IP, SECOND, udp
 
 import qoe
-from qoe.cli import main
+from qoe.cli import _COMMANDS, main
+from qoe.commands.common import others_write_to_stderr
 
 T0 = 1_700_000_000 * SECOND
 EXAMPLE = Path(__file__).parent.parent / "examples" / "busy-cell.pcapng"
@@ -99,9 +100,7 @@ def capture(tmp_path: Path) -> Path:
 # help and usage
 
 
-@pytest.mark.parametrize(
-    "argv", [["--help"], *([c, "--help"] for c in ("replay", "flows", "optimise", "train", "info"))]
-)
+@pytest.mark.parametrize("argv", [["--help"], *([command, "--help"] for command in _COMMANDS)])
 def test_help_teaches(run: Qoe, argv: list[str]) -> None:
     """Help goes to stdout with exit code 0, and all but info's shows examples."""
     done = run(*argv)
@@ -515,6 +514,27 @@ def test_optimise_reads_files_and_stdin(run: Qoe, tmp_path: Path) -> None:
     assert json.loads(out)["cells"][0]["allocations"] == cell["allocations"]
 
 
+def test_optimise_explains(run: Qoe, tmp_path: Path) -> None:
+    """Policies and prices come with the answer, unless it is to be brief; a page has the pictures."""
+    path, page = tmp_path / "problem.json", tmp_path / "page.html"
+    path.write_text(json.dumps(PROBLEM))
+    (cell,) = json.loads(run("optimise", path).out)["cells"]
+    (pictured,) = json.loads(run("optimise", path, "--html", page).out)["cells"]
+    assert not cell["explanation"]["trade_off"]
+    assert pictured["explanation"]["trade_off"][0]["alpha"] == 0.0
+    assert [p["policy"] for p in cell["explanation"]["policies"]][:2] == ["allocation", "pf"]
+    assert cell["explanation"]["policies"][0]["mean_mos"] == cell["mos_after"]
+    assert "Trade-off of Cell" in page.read_text()
+    (short,) = json.loads(run("optimise", path, "--brief").out)["cells"]
+    assert short == {key: value for key, value in cell.items() if key != "explanation"}
+    assert "strict priority" in run("optimise", path, "--table").out
+    assert "strict priority" not in run("optimise", path, "--table", "--brief").out
+    refused = run("optimise", path, "--html", tmp_path / "none" / "page.html")
+    assert (refused.code, refused.out) == (1, "")
+    assert run("optimise", path, "--html", path).code == 1
+    assert json.loads(path.read_text()) == PROBLEM
+
+
 @pytest.mark.parametrize(
     ("text", "word"),
     [
@@ -644,3 +664,11 @@ def test_progress_only_on_a_terminal(capture: Path) -> None:
     with Source(str(capture)) as source:
         line(source, 7)
     line.clear()
+
+
+def test_what_libraries_print_is_no_part_of_an_answer(capfd: pytest.CaptureFixture[str]) -> None:
+    """What writes to the process's standard output by itself is led to standard error, and only meanwhile."""
+    with others_write_to_stderr():
+        os.write(1, b"Solver says hello\n")
+    os.write(1, b"{}\n")
+    assert tuple(capfd.readouterr()) == ("{}\n", "Solver says hello\n")

@@ -138,6 +138,15 @@ def test_opus_call() -> None:
     )
 
 
+def test_burstiness_of_a_call() -> None:
+    """Half the sum of the squared variations of gaps and sizes, by direction; silences are cut."""
+    gaps = {"iat_mean_us_reverse": 20_000, "iat_std_us_reverse": 10_000, "size_std_reverse": 21.4}
+    (row,) = flow_mos(make_call(**gaps, iat_mean_us_forward=20_000, iat_std_us_forward=900_000))
+    assert row["burstiness_down_ratio"] == pytest.approx((0.5**2 + 0.1**2) / 2)
+    assert row["burstiness_up_ratio"] == pytest.approx(4.0 / 2)
+    assert np.isnan(flow_mos(make_call())["burstiness_down_ratio"][0])
+
+
 def test_call_without_rtp() -> None:
     """An encrypted call is judged by its gaps, with little confidence; signalling is not judged at all."""
     rtp_free: dict[str, Any] = {}

@@ -298,7 +298,7 @@ def test_method_must_fit_the_problem() -> None:
     with pytest.raises(ProblemError, match=r"\$\.cells\[0\]\.groups: .*use 'milp'"):
         solve([overlapping], method="fast")
     (a,) = solve([overlapping])
-    assert a.solver == "milp"
+    assert a.solver == "linprog"
     np.testing.assert_allclose(a.share_ratio.sum(), 0.9)
     assert a.share_ratio[1] <= 0.2 + 1e-9
 

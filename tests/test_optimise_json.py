@@ -30,6 +30,8 @@ PROBLEM: dict[str, Any] = {
                     "min_share_ratio": 0,
                     "max_share_ratio": 1,
                     "floor_mos": 3.0,
+                    "gbr_bps": 1e6,
+                    "arp_level": 2,
                     "share_observed_ratio": 0.2,
                     "share_running_ratio": None,
                     "curve": {"rate_bps": [0, 2e6, 8e6], "mos": [1, 3, 4.5], "kind": "step"},
@@ -44,6 +46,8 @@ PROBLEM: dict[str, Any] = {
             "groups": [{"name": "gold", "members": [0], "min_share_ratio": 0.1, "max_share_ratio": 0.8}],
         }
     ],
+    "form": "sum",
+    "tier_tolerance_ratio": 0.02,
     "alpha": 0,
     "tiers": ["gold", "silver"],
 }
@@ -77,6 +81,8 @@ def test_everything_is_read() -> None:
     assert cell.curves.step.tolist() == [True, False]
     np.testing.assert_allclose(cell.efficiency_bps, [4e7, 2e7])
     np.testing.assert_allclose(cell.floor_mos, [3.0, np.nan])
+    np.testing.assert_allclose(cell.gbr_bps, [1e6, np.nan])
+    assert (cell.arp_level.tolist(), cell.form, cell.tier_tolerance_ratio) == ([2, 8], "sum", 0.02)
     np.testing.assert_allclose(cell.share_observed_ratio, [0.2, 0.1])
     assert np.isnan(cell.share_running_ratio).all()
     assert (cell.groups[0].name, cell.groups[0].members) == ("gold", (0,))
@@ -152,6 +158,15 @@ GROUP = ["cells", 0, "groups", 0]
         (["alpha"], -0.5, "$.cells[0].alpha: -0.5"),
         (["stickiness"], 0.5, "$.cells[0].stickiness: 0.5"),
         (["floor_cap_ratio"], 1.5, "$.cells[0].floor_cap_ratio: 1.5"),
+        (["form"], "fairest", "$.cells[0].form: 'fairest' is not one of sum, max_min, lexicographic"),
+        (
+            ["tier_tolerance_ratio"],
+            1,
+            "$.cells[0].tier_tolerance_ratio: 1: a finite number, 0 to less than 1",
+        ),
+        ([*BEARER, "gbr_bps"], 0, "$.cells[0].bearers[0].gbr_bps: 0: null, or a finite number, above 0"),
+        ([*BEARER, "arp_level"], 16, "$.cells[0].bearers[0].arp_level: 16: a whole number, 1 to 15"),
+        ([*BEARER, "arp_level"], 1.5, "$.cells[0].bearers[0].arp_level: Expected `int`, got `float`"),
         ([*BEARER, "weight"], -1, "$.cells[0].bearers[0].weight: -1"),
         ([*BEARER, "weight"], "1", "$.cells[0].bearers[0].weight: Expected `float`, got `str`"),
         ([*BEARER, "min_share_ratio"], -0.1, "$.cells[0].bearers[0].min_share_ratio: -0.1"),

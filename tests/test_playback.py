@@ -44,6 +44,16 @@ def test_steady_player(segment_s: float) -> None:
     assert viewing.n_segments == 12
 
 
+def test_what_a_player_holds() -> None:
+    """Media fetched and not yet played: by hand, with and without a stall; unknown without the start."""
+    chunks = make_chunks(steady(2.5e6, 4.0, 12))
+    assert view(chunks, from_start=True).buffer_s == pytest.approx(12 * 4.0 - (41.2 - 0.8))
+    late = make_chunks([(0, 1, 1e6), (1, 2, 1e6), (2, 13, 1e6), (13, 15, 1e6), (15, 16, 1e6)])
+    stalled = view(late, from_start=True, segment_s=4.0)
+    assert stalled.buffer_s == pytest.approx(5 * 4.0 - (16.0 - 2.0 - 5.0))
+    assert np.isnan(view(chunks).buffer_s)
+
+
 def test_score_is_p1203() -> None:
     """Without a stall the score is that of the bitrate over the seconds played, with the loading at 0."""
     viewing = view(make_chunks(steady(1e6, 4.0, 20)), from_start=True)

@@ -334,6 +334,26 @@ def test_the_busiest_moment_is_kept(seed: int) -> None:
         assert busiest.moments[where].load_bps == pytest.approx(total)
 
 
+def test_who_is_badly_off_and_since_when() -> None:
+    """Who was measured below MOS 2 at the busiest time has been so since an earlier step; nobody else."""
+    folder = Path(__file__).parent.parent / "examples"
+    found = replay(folder / "busy-cell.pcapng", cells=folder / "busy-cell.toml")
+    told = 0
+    for cell in found.cells:
+        assert cell.explanation is not None
+        seen = {(a.subscriber, a.app_class): a.mos_measured for a in cell.allocations}
+        ends = [f"{row.subscriber}/{row.app_class}" for row in cell.explanation.badly_off if row.mos < 2]
+        assert sorted(ends) == sorted(cell.below_mos_2)
+        for row in cell.explanation.badly_off:
+            measured = seen[row.subscriber, row.app_class]
+            if measured is not None:  # what is not judged now may have been before
+                assert (row.since_s is not None) == (measured < 2)
+            if row.since_s is not None:
+                told += 1
+                assert found.first_s - 1 <= row.since_s < cell.at_s
+    assert told >= 3
+
+
 def test_a_short_first_horizon_does_not_win() -> None:
     """A second at a high rate carries less than ten at a middling one."""
     rows = np.zeros(1, BEARER_DTYPE)

@@ -12,10 +12,14 @@ from hypothesis import strategies as st
 from qoe import applications as app
 from qoe.applications import Codec, MosModel
 from qoe.config import Direction
+from qoe.errors import ProblemError
 from qoe.mos import gaming, web
 from qoe.mos.voice import mos_nb
 from qoe.schema import AppClass, Curves
-from qoe.utility import BEARER_DTYPE, class_weights, curves, is_support
+from qoe.utility import BEARER_DTYPE, N_RUNGS_MOST, class_weights, curves, is_support
+from qoe.utility.classes import reading
+from qoe.utility.queueing import sojourn_ms
+from qoe.utility.streaming import stall_ratio
 
 
 def make_bearer(
@@ -129,16 +133,63 @@ def test_call_with_loss_regains_it() -> None:
 
 
 def test_queueing_fades() -> None:
-    """Measured queueing counts at the observed rate and is gone at twice that."""
+    """Measured queueing counts at the observed rate; beyond it no more than an M/D/1 of that rate has."""
     game = {"rtt_ms": 200.0, "queue_ms": 150.0, "jitter_ms": 20.0, "packet_bytes": 150.0}
     curve = curves(make_bearer(AppClass.GAMING, 60e3, **game))
     assert value(curve, 60e3) == pytest.approx(gaming.mos_native(220.0))
-    assert value(curve, 120e3) == pytest.approx(gaming.mos_native(50.0))
-    assert value(curve, 90e3) == pytest.approx(gaming.mos_native(135.0))
+    for rate_bps in (75e3, 90e3, 120e3, 180e3):
+        packet_ms, load = 1e3 * 8 * 150 / rate_bps, 60e3 / rate_bps
+        stays_ms = packet_ms + packet_ms * load / (2 * (1 - load)) - 1e3 * 8 * 150 / 20e6
+        jitter_ms = 20.0 * stays_ms / 150.0
+        assert value(curve, rate_bps) == pytest.approx(
+            gaming.mos_native(50.0 + stays_ms + jitter_ms), abs=1e-6
+        )
+
+
+@pytest.mark.parametrize(("burstiness", "shape"), [(0.5, 1.0), (0.25, 2.0), (1.0, 0.5), (0.0, np.inf)])
+def test_waiting_against_a_queue(burstiness: float, shape: float) -> None:
+    """Kingman's law against Lindley's recursion: exact for random and for regular gaps, else near."""
+    bearer = make_bearer(AppClass.VOIP, 80e3, packet_bytes=200.0, burstiness_ratio=burstiness)
+    packet_s, gap_s = 8 * 200 / 100e3, 8 * 200 / 80e3
+    rng, n = np.random.default_rng(3), 400_000
+    gaps_s = np.full(n, gap_s) if np.isinf(shape) else rng.gamma(shape, gap_s / shape, n)
+    walk = np.cumsum(packet_s - gaps_s)
+    waits_s = walk - np.minimum.accumulate(np.minimum(walk, 0.0))
+    expected_ms = 1e3 * (waits_s.mean() + packet_s) - 1e3 * 8 * 200 / 20e6
+    exact = burstiness in (0.0, 0.5)
+    found = sojourn_ms(bearer, np.array([[100e3]]))[0, 0]
+    assert found == pytest.approx(expected_ms, rel=0.03 if exact else 0.15)
+
+
+def test_more_regular_traffic_waits_less() -> None:
+    """A game with regular ticks is worth more close to its load than one that sends in bursts."""
+    game = {"rtt_ms": 100.0, "queue_ms": 90.0, "packet_bytes": 150.0}
+    even, uneven = (
+        curves(make_bearer(AppClass.GAMING, 60e3, burstiness_ratio=ratio, **game)) for ratio in (0.0, 2.0)
+    )
+    assert value(even, 60e3) == pytest.approx(value(uneven, 60e3))
+    assert value(even, 75e3) > value(uneven, 75e3) + 0.1
+
+
+def test_a_reader_asks_for_more_pages_when_they_come_sooner() -> None:
+    """Pages of 4 Mbit, read for 9 s, at so many bit/s: the mean rate tells how long each takes."""
+    bits, read_s = 4e6, 9.0
+
+    def cycle(active_bps: float) -> tuple[float, float, float]:
+        page_s = bits / active_bps
+        return page_s, bits / (page_s + read_s), page_s / (page_s + read_s)
+
+    page_s, mean_bps, activity = cycle(1e6)
+    seen = make_bearer(AppClass.WEB, mean_bps, page_s=page_s, activity_ratio=activity, page_bytes=bits / 8)
+    for active_bps in (0.5e6, 1e6, 2e6):
+        expected_s, there_bps, _ = cycle(active_bps)
+        predicted_s, read = reading(seen, np.array([[there_bps]]))
+        assert predicted_s[0, 0] == pytest.approx(expected_s)
+        assert read[0, 0] == pytest.approx(read_s)
 
 
 def test_cloud_game_follows_the_rate() -> None:
-    """A streamed game has the MOS of G.1072 at each rate; its input direction but feeds it."""
+    """A streamed game has the MOS of G.1072 from what it sends on; below it stands still."""
     cloud = {
         "rtt_ms": 40.0,
         "jitter_ms": 0.0,
@@ -147,7 +198,8 @@ def test_cloud_game_follows_the_rate() -> None:
         "mos": 3.9,
     }
     curve = curves(make_bearer(AppClass.GAMING, 4e6, **cloud))
-    for rate_bps in (2e6, 4e6, 8e6):
+    assert value(curve, 2e6) < 1.5
+    for rate_bps in (4e6, 8e6):
         sizes = ((640, 480), (1280, 720), (1920, 1080))
         best = max(gaming.mos_cloud(rate_bps, 60, w, h, 40.0) for w, h in sizes)
         assert value(curve, rate_bps) == pytest.approx(best, abs=0.02)
@@ -158,12 +210,12 @@ def test_cloud_game_follows_the_rate() -> None:
 
 
 def test_page_time_against_rate() -> None:
-    """A page at the observed rate takes what was measured; at others in proportion to the model's time."""
+    """A page takes what was measured at the observed rate; more speeds it up to what the cell gives."""
     bearer = make_bearer(AppClass.WEB, 200e3, activity_ratio=0.1, page_bytes=500e3, page_s=3.0, rtt_ms=50.0)
     curve = curves(bearer)
     assert value(curve, 200e3) == pytest.approx(web.mos_page(3.0))
-    at_2, at_8 = web.page_time_s(500e3, 2e6, 0.05), web.page_time_s(500e3, 8e6, 0.05)
-    assert value(curve, 800e3) == pytest.approx(web.mos_page(3.0 * at_8 / at_2), abs=0.03)
+    at_half = web.page_time_s(500e3, 0.5 * float(bearer["efficiency_bps"][0]), 0.05)
+    assert value(curve, 800e3) == pytest.approx(web.mos_page(at_half), abs=0.03)
     assert value(curve, 20e3) == pytest.approx(1.0, abs=0.01)
 
 
@@ -255,6 +307,132 @@ def test_class_weights() -> None:
     assert weights.sum(axis=1).tolist() == pytest.approx([1, 1, 1])
 
 
+def test_a_ladder_of_its_own() -> None:
+    """A player with other rungs has other steps; one with the usual rungs the usual curve."""
+    ladder = np.full(N_RUNGS_MOST, np.nan)
+    ladder[: len(app.LADDER_BPS)] = app.LADDER_BPS
+    usual, same = (curves(make_bearer(AppClass.VIDEO, 2e6, **f)) for f in ({}, {"ladder_bps": ladder}))
+    assert np.array_equal(usual.mos, same.mos)
+    ladder[:] = np.nan
+    ladder[:3] = 3e5, 1.5e6, 6e6
+    own = curves(make_bearer(AppClass.VIDEO, 10e3, ladder_bps=ladder))
+    for low, high in ((1.25 * 3e5, 1.24 * 1.5e6), (1.25 * 1.5e6, 1.24 * 6e6)):
+        assert value(own, low) == value(own, high)
+    assert value(own, 1.25 * 6e6) == value(own, 20e6) > value(own, 1.24 * 6e6) > value(own, 1.24 * 1.5e6)
+    assert value(own, 20e6) == pytest.approx(
+        app.rung_mos()[-1]
+    )  # 6 Mbit/s: as good as the best that is known
+
+
+@pytest.mark.parametrize(("pace", "cv", "buffer_s"), [(1.02, 0.5, 10.0), (1.1, 1.0, 6.0), (0.9, 0.4, 20.0)])
+def test_stalls_against_a_buffer(pace: float, cv: float, buffer_s: float) -> None:
+    """The part of the time without play is that of a buffer filled by random amounts, bit by bit."""
+    rng, n_viewers, n_steps, per_s = np.random.default_rng(5), 1_000, 10_000, 25
+    level, still = rng.uniform(0.0, buffer_s, n_viewers), 0.0
+    spread = cv * pace / np.sqrt(per_s)
+    for step in range(n_steps):
+        level += rng.normal((pace - 1.0) / per_s, spread, n_viewers)
+        still += -np.minimum(level, 0.0).mean() * (step >= n_steps // 2)
+        np.clip(level, 0.0, buffer_s, out=level)
+    seen = still / (n_steps / 2 / per_s)
+    bearer = make_bearer(AppClass.VIDEO, 1e6, buffer_s=buffer_s, efficiency_cv=cv)
+    assert stall_ratio(bearer, np.array([[pace]]))[0, 0] == pytest.approx(seen, rel=0.15)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.floats(0.5, 30), st.floats(1, 4), st.floats(0.05, 1.5), st.floats(2e5, 2e7))
+def test_less_buffer_is_never_better(buffer_s: float, more: float, cv: float, rate_bps: float) -> None:
+    """With the same fading a player with more media ahead has no worse MOS, at any share."""
+    small, large = (
+        curves(make_bearer(AppClass.VIDEO, rate_bps, 40e6, buffer_s=b, efficiency_cv=cv))
+        for b in (buffer_s, more * buffer_s)
+    )
+    assert large.mos.mean() >= small.mos.mean() - 0.02
+    steady = curves(make_bearer(AppClass.VIDEO, rate_bps, 40e6, buffer_s=buffer_s))
+    assert np.array_equal(steady.mos, curves(make_bearer(AppClass.VIDEO, rate_bps, 40e6)).mos)
+
+
+# what is uncertain
+
+
+def test_nothing_uncertain_nothing_changed() -> None:
+    """Full confidence, one class and no fading: the same curve, a step where it was, by mean or quantile."""
+    for app_class in AppClass:
+        plain = curves(make_bearer(app_class, 1e6))
+        sure = make_bearer(app_class, 1e6, mos=3.0, mos_confidence=1.0, efficiency_cv=0.0)
+        sure["mos"] = np.nan if app_class != AppClass.VOIP else 3.0
+        for robust in ("expected", "quantile"):
+            same = curves(sure, robust=robust)  # type: ignore[arg-type]
+            assert np.array_equal(plain.mos, same.mos)
+            assert np.array_equal(plain.step, same.step)
+
+
+@pytest.mark.parametrize("cv", [0.1, 0.4, 0.8])
+def test_the_expected_curve_is_the_mean_over_draws(cv: float) -> None:
+    """A call under lognormal fading has the mean of its steady curve at a great many drawn efficiencies."""
+    common = {"codec": Codec.G711, "model": MosModel.VOICE_NB, "packet_bytes": 214.0}
+    steady = curves(make_bearer(AppClass.VOIP, 80e3, **common))
+    fading = curves(make_bearer(AppClass.VOIP, 80e3, efficiency_cv=cv, **common))
+    sigma = np.sqrt(np.log1p(cv**2))
+    drawn = np.exp(np.random.default_rng(1).normal(-(sigma**2) / 2, sigma, 20_000))
+    for k in range(1, 64):
+        reached = np.interp(np.minimum(steady.share[0, k] * drawn, 1.0), steady.share[0], steady.mos[0])
+        assert fading.mos[0, k] == pytest.approx(reached.mean(), abs=0.12)
+    middle = np.interp(80e3 / 20e6, fading.share[0], fading.mos[0])
+    assert middle < np.interp(80e3 / 20e6, steady.share[0], steady.mos[0]) - 0.3
+
+
+def test_a_long_memory_feels_less() -> None:
+    """The same fading moves a download's curve less than a call's, and a video's less with more buffer."""
+    call = {"codec": Codec.G711, "packet_bytes": 214.0}
+    bulk, bulk_fading = (curves(make_bearer(AppClass.BULK, 1e6, efficiency_cv=cv)) for cv in (0.0, 0.5))
+    assert np.abs(bulk.mos - bulk_fading.mos).max() < 0.1
+    voip, voip_fading = (
+        curves(make_bearer(AppClass.VOIP, 8e4, efficiency_cv=cv, **call)) for cv in (0.0, 0.5)
+    )
+    assert np.abs(voip.mos - voip_fading.mos).max() > 0.5
+
+
+@pytest.mark.parametrize("q", [0.1, 0.5, 0.9])
+def test_the_quantile_is_that_of_draws(q: float) -> None:
+    """Class and efficiency drawn at random: no more than q of the draws are below the curve."""
+    doubt = make_bearer(AppClass.WEB, 1e6, rtt_ms=50.0, efficiency_cv=0.5)
+    doubt["probability"][0, [AppClass.WEB, AppClass.BULK]] = 0.6, 0.4
+    robust = curves(doubt, robust="quantile", quantile=q)
+    steady = [curves(make_bearer(c, 1e6, rtt_ms=50.0)) for c in (AppClass.WEB, AppClass.BULK)]
+    rng, n = np.random.default_rng(2), 20_000
+    sigma = np.sqrt(np.log1p(0.5**2 / 2.0))  # of a page of the usual 2 s
+    drawn = np.exp(rng.normal(-(sigma**2) / 2, sigma, n))
+    is_web = rng.random(n) < 0.6
+    for rate_bps in (3e5, 1e6, 3e6):
+        at = np.minimum(rate_bps / 20e6 * drawn, 1.0)
+        values = np.where(is_web, *(np.interp(at, c.share[0], c.mos[0]) for c in steady))
+        found = value(robust, rate_bps)
+        assert np.mean(values < found - 0.1) <= q
+        assert np.mean(values <= found + 0.1) >= q
+
+
+def test_doubt_keeps_the_observed_point() -> None:
+    """A judgement in doubt softens a cliff below and above, not at the observed share."""
+    common = {"codec": Codec.G711, "model": MosModel.VOICE_NB, "packet_bytes": 214.0, "mos": 4.3}
+    sure = curves(make_bearer(AppClass.VOIP, 80e3, mos_confidence=1.0, **common))
+    doubt = curves(make_bearer(AppClass.VOIP, 80e3, mos_confidence=0.4, **common))
+    assert value(doubt, 80e3) == pytest.approx(value(sure, 80e3), abs=1e-6)
+    assert value(doubt, 60e3) > value(sure, 60e3) + 0.5
+    film = make_bearer(AppClass.VIDEO, 1e6, media_bps=1e6, mos=2.8, mos_confidence=0.5)
+    assert not curves(film).step.any()
+    assert value(curves(film), 1.9e6) > value(curves(film), 1e6) + 0.1
+
+
+def test_a_wrong_wish_is_refused() -> None:
+    """What is neither a mean nor a quantile, and a quantile out of range, are named."""
+    bearer = make_bearer(AppClass.WEB, 1e6)
+    with pytest.raises(ProblemError, match="robust: 'best' is neither"):
+        curves(bearer, robust="best")  # type: ignore[arg-type]
+    with pytest.raises(ProblemError, match="quantile: 1:"):
+        curves(bearer, robust="quantile", quantile=1.0)
+
+
 def test_no_bearers() -> None:
     """Without bearers there are no curves."""
     curve = curves(np.zeros(0, BEARER_DTYPE))
@@ -279,6 +457,13 @@ bearer_fields = st.fixed_dictionaries(
         "page_bytes": st.one_of(st.just(np.nan), st.floats(1, 1e9)),
         "activity_ratio": st.floats(0.01, 1),
         "down_fraction": nothing_or | st.floats(0, 1),
+        "mos_confidence": nothing_or | st.floats(0, 1),
+        "burstiness_ratio": nothing_or | st.floats(0, 100),
+        "buffer_s": nothing_or | st.floats(0, 1e3),
+        "efficiency_cv": nothing_or | st.floats(0, 10),
+        "ladder_bps": st.lists(st.floats(1e3, 1e9), max_size=N_RUNGS_MOST).map(
+            lambda rungs: np.pad(np.sort(rungs), (0, N_RUNGS_MOST - len(rungs)), constant_values=np.nan)
+        ),
     }
 )
 
@@ -290,6 +475,7 @@ bearer_fields = st.fixed_dictionaries(
     st.floats(1e3, 1e11),
     bearer_fields,
     st.lists(st.floats(0, 1), min_size=7, max_size=7),
+    st.sampled_from(["expected", "quantile"]),
 )
 def test_any_bearer(
     app_class: AppClass,
@@ -297,11 +483,12 @@ def test_any_bearer(
     efficiency_bps: float,
     fields: dict[str, Any],
     probability: list[float],
+    robust: Any,
 ) -> None:
     """Whatever was measured or not: shares rise to 1, MOS from 1 never falls and stays within 5."""
     bearer = make_bearer(app_class, rate_bps, efficiency_bps, **fields)
     bearer["probability"] = probability
-    curve = curves(bearer)
+    curve = curves(bearer, robust=robust)
     share, mos = curve.share[0], curve.mos[0]
     assert share[0] == 0
     assert share[-1] == 1

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import tracemalloc
+import zlib
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from qoe.errors import ProblemError
 from qoe.optimise import Group
 from qoe.optimise.fast import FastSolver
 from qoe.optimise.program import Program, make_program
@@ -234,6 +238,135 @@ def test_contradictory_bounds_have_no_value() -> None:
     for options in ({"max_nodes": 0}, {"max_nodes": 50}, {"max_nodes": 50, "twin": True}):
         (record,) = solved([replace(program, low=np.full(5, 0.3))], **options).data.cells
         assert record["value"] == -np.inf
+
+
+def test_kept_hulls_are_those_that_would_be_built() -> None:
+    """New weights, costs, bounds and curves, in place: the same bits as a solver set up with them."""
+    rng = np.random.default_rng(15)
+    programs = make_programs(15, 5, 12, floors=True)
+    solver = solved(programs)
+    for change in range(6):
+        cell = int(rng.integers(0, 5))
+        program = programs[cell]
+        if change % 3 == 0:
+            program = replace(program, weight=program.weight * rng.uniform(0.2, 3.0, 12))
+            solver.update(cell, weight=program.weight)
+        elif change % 3 == 1:
+            program = replace(program, high=program.high * rng.uniform(0.02, 1.0, 12))
+            program = replace(program, high=np.maximum(program.high, program.low), budget=0.9)
+            solver.update(cell, high=program.high, budget=0.9)
+        else:
+            heights = replace(program.heights, mos=np.minimum(5.0, program.heights.mos * 1.1))
+            program = replace(program, heights=heights)
+            solver.update(cell, heights=heights)
+        programs[cell] = program
+        solver.warm_start(0.0)
+        solver.solve()
+        fresh = solved(programs)
+        for field in ("value", "bound", "price"):
+            np.testing.assert_array_equal(solver.data.cells[field], fresh.data.cells[field])
+        np.testing.assert_array_equal(solver.data.bearers["share"], fresh.data.bearers["share"])
+
+
+def test_replacing_a_program() -> None:
+    """Another program of the same shape takes a cell's place, groups and all; one of another is refused."""
+    ours = make_programs(16, 3, 9, groups=True)
+    other = replace(
+        ours[1],
+        weight=ours[1].weight[::-1].copy(),
+        groups=tuple(replace(g, max_share_ratio=g.max_share_ratio + 0.05) for g in ours[1].groups),
+    )
+    solver = solved(ours)
+    solver.replace(1, other)
+    solver.warm_start(0.0)
+    solver.solve()
+    fresh = solved([ours[0], other, ours[2]])
+    np.testing.assert_array_equal(solver.shares(1), fresh.shares(1))
+    with pytest.raises(ProblemError, match="other bearers or groups"):
+        solver.replace(1, ours[0])
+    wide = replace(ours[0].heights, share=np.zeros((9, 99)), mos=np.ones((9, 99)))
+    with pytest.raises(ProblemError, match="curves of 99 points: the solver was set up for 64"):
+        solver.update(0, heights=wide)
+
+
+def test_update_of_all_cells_takes_one_array() -> None:
+    """Without a cell, arrays hold the bearers of all programs one after the other."""
+    programs = make_programs(17, 3, 8, groups=True)
+    solver = solved(programs)
+    weight = np.random.default_rng(17).uniform(0.5, 2.0, 24)
+    solver.update(weight=weight, budget=np.array([0.8, 0.9, 1.0]))
+    solver.solve()
+    for i, program in enumerate(programs):
+        alone = replace(program, weight=weight[8 * i : 8 * i + 8], budget=(0.8, 0.9, 1.0)[i])
+        record = solved([alone]).data.cells[0]
+        assert solver.data.cells["value"][i] == pytest.approx(record["value"], rel=1e-9)
+        assert solver.data.cells["bound"][i] == pytest.approx(record["bound"], rel=1e-9)
+
+
+@pytest.mark.parametrize("groups", [False, True])
+def test_nothing_is_allocated_once_set_up(groups: bool) -> None:
+    """Update, warm start and solve leave no trace in memory, and need none that grows with the problem."""
+    programs = make_programs(18, 2, 2000, groups=groups)
+    solver = solved(programs)
+    weight, low = programs[0].weight * 1.1, programs[0].low
+    heights, price = programs[1].heights, solver.data.cells["price"] * 1.03
+
+    def cycle() -> None:
+        solver.update(0, weight=weight, low=low)
+        solver.update(1, heights=heights)
+        solver.warm_start(price)
+        solver.solve()
+
+    cycle()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        tracemalloc.reset_peak()
+        cycle()
+        after, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 2_000  # one array of as many bearers takes 16,000 bytes
+    assert peak - before < 8_000
+
+
+def test_a_cost_is_a_price_that_is_paid_outside() -> None:
+    """With a cost on every share the bound is that of the Lagrangian; the twin agrees; 0 changes nothing."""
+    programs = make_programs(19, 6, 15)
+    plain = solved(programs, max_nodes=0)
+    price = plain.data.cells["price"].copy()
+    solver, twin = FastSolver(programs, max_nodes=0), FastSolver(programs, max_nodes=0, twin=True)
+    cost = np.repeat(price, 15)
+    for each in (solver, twin):
+        each.update(cost=cost, budget=10.0)
+        each.solve()
+    # a budget that does not bind, at the price of the one that does: strong duality
+    np.testing.assert_allclose(solver.data.cells["bound"] + price, plain.data.cells["bound"], rtol=1e-9)
+    np.testing.assert_allclose(solver.data.cells["bound"], twin.data.cells["bound"], rtol=1e-9)
+    solver.update(cost=np.zeros(90), budget=1.0)
+    solver.solve()
+    np.testing.assert_allclose(solver.data.cells["bound"], plain.data.cells["bound"], rtol=1e-12)
+
+
+@pytest.mark.parametrize("max_nodes", [1, 60])
+def test_twin_agrees_where_shares_cost(max_nodes: int) -> None:
+    """Rounding and branching weigh what a share costs as the twin does."""
+    programs = make_programs(20, 6, 10)
+    results = []
+    for twin in (False, True):
+        solver = FastSolver(programs, max_nodes=max_nodes, twin=twin)
+        solver.update(cost=np.linspace(0.0, 4.0, 60))
+        solver.solve()
+        results.append(solver.data.cells)
+    for field in ("relaxed", "price", "value", "bound"):
+        np.testing.assert_allclose(results[0][field], results[1][field], rtol=1e-9, err_msg=field)
+
+
+def test_cached_code_is_of_all_files() -> None:
+    """Numba's cache looks at one file: the others' checksum is part of what the solver is compiled from."""
+    folder = Path(waterfill.__file__).parent
+    sources = b"".join(path.read_bytes() for path in sorted(folder.glob("waterfill*.py")))
+    assert zlib.crc32(sources) in [c.cell_contents for c in waterfill._solve_cells.py_func.__closure__]
 
 
 def test_works_where_no_cache_can_be_written(monkeypatch: pytest.MonkeyPatch) -> None:

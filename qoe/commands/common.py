@@ -90,6 +90,22 @@ def stdout_bytes() -> IO[bytes]:
     return sys.stdout.buffer
 
 
+@contextmanager
+def others_write_to_stderr() -> Iterator[None]:
+    """Lead what libraries print on their own to standard error while the block runs: HiGHS does, at times."""
+    if sys.stdout is None or sys.stderr is None:
+        yield
+        return
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
 def write_text(text: str) -> None:
     """Write text to standard output, whatever its encoding can show."""
     if sys.stdout is None:
@@ -107,6 +123,12 @@ def writing(path: Path) -> Iterator[IO[bytes]]:
             yield sink
     except OSError as error:
         raise QoeError(f"{path}: cannot be written: {error.strerror or error}") from None
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a whole file, as `writing` does."""
+    with writing(path) as sink:
+        sink.write(data)
 
 
 def require_folder(output: Path) -> None:

@@ -162,15 +162,10 @@ def _write(args: argparse.Namespace, result: ReplayResult) -> None:
     pages = [args.html] if args.html else []
     if args.out:
         pages.append(args.out / "report.html")
-        _write_file(args.out / "result.json", to_json(result))
-        _write_file(args.out / "weights.csv", weights_csv(result).encode())
+        common.write_file(args.out / "result.json", to_json(result))
+        common.write_file(args.out / "weights.csv", weights_csv(result).encode())
     for page in pages:
-        _write_file(page, html.render(result).encode())
-
-
-def _write_file(path: Path, data: bytes) -> None:
-    with common.writing(path) as sink:
-        sink.write(data)
+        common.write_file(page, html.render(result).encode())
 
 
 def weights_csv(result: ReplayResult) -> str:

@@ -93,6 +93,7 @@ def mos_cloud(
     *,
     freezing_loss_percent: Numeric = 0.0,
     slicing_loss_percent: Numeric = 0.0,
+    late_frames_percent: Numeric = 0.0,
     complexity: Complexity = Complexity.HIGH,
     sensitivity: Sensitivity = Sensitivity.HIGH,
 ) -> Any:
@@ -113,6 +114,8 @@ def mos_cloud(
         0..100; validated to 5 %.
     slicing_loss_percent : float or ndarray
         Packet loss where damaged frames are shown (plain UDP), clipped to 0..100; validated to 2 %.
+    late_frames_percent : float or ndarray
+        Frames that came too late to be shown: skipped as those that freezing skips, clipped to 0..100.
     complexity : Complexity
         Encoding complexity class of the game.
     sensitivity : Sensitivity
@@ -135,7 +138,8 @@ def mos_cloud(
     )
     coding = coding_impairment(bpp, complexity)
     lost_frames = frame_loss_percent(bitrate_bps, frame_rate, delay_ms, freezing_loss_percent)
-    video, control = frame_impairments(frame_rate, lost_frames, sensitivity)
+    shown = (1.0 - lost_frames / 100.0) * (1.0 - clip_percent(late_frames_percent) / 100.0)
+    video, control = frame_impairments(frame_rate, 100.0 * (1.0 - shown), sensitivity)
     return mos_from_impairment(
         0.788 * coding
         + 0.896 * slicing_impairment(coding, slicing_loss_percent, complexity)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+import numpy as np
+
 from qoe.schema import FloatArray
 
 
@@ -24,13 +26,32 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Stage:
+    """One of several objectives that are served in turn.
+
+    Attributes
+    ----------
+    name : str
+        ``"level"`` (the lowest MOS, of the form ``"max_min"``), or a tier of the form ``"lexicographic"``.
+    value : float
+        MOS, or the tier's weighted sum of what was maximised.
+    bound : float
+        What it could be at most, while the stages before are kept.
+    """
+
+    name: str
+    value: float
+    bound: float
+
+
+@dataclass(frozen=True, slots=True)
 class Shed:
     """A promise that could not be kept in full.
 
     Attributes
     ----------
     kind : str
-        ``"floor"``, ``"min_share"`` or ``"group_min"``.
+        ``"floor"``, ``"min_share"``, ``"gbr"`` (refused) or ``"group_min"``.
     index : int
         Of the bearer, or of the group when `kind` is ``"group_min"``.
     name : str
@@ -38,7 +59,8 @@ class Shed:
     reason : str
         ``"capacity"``: others of a better tier, or cheaper to keep, came first; ``"airtime_cap"``: it
         would take more than the cap on one floor; ``"unreachable"``: no share within the bearer's bounds
-        reaches it.
+        reaches it; ``"not_admitted"``: the bearer was refused its guaranteed rate, and with it everything;
+        ``"link"``: a link that several cells share came short.
     needed_share_ratio, granted_share_ratio : float
         Share that the promise needs (NaN if none suffices) and what was reserved for it.
     """
@@ -67,6 +89,16 @@ class Counterfactual:
     mos: FloatArray
     mean_mos: float
 
+    @property
+    def p5_mos(self) -> float:
+        """5th percentile of the bearers' MOS; NaN without bearers."""
+        n = self.mos.size
+        return float(np.interp(0.05 * (n - 1), np.arange(n), np.sort(self.mos))) if n else float("nan")
+
+    def n_below(self, mos: float) -> int:
+        """Bearers below a MOS."""
+        return int(np.count_nonzero(self.mos < mos))
+
 
 @dataclass(frozen=True, slots=True)
 class Allocation:
@@ -81,8 +113,8 @@ class Allocation:
     status : Status
         How it was solved.
     solver : str
-        ``"fast"``, ``"numpy"``, ``"milp"``, ``"slsqp"`` or ``"trust-constr"``; ``"none"`` if there was
-        nothing to solve.
+        ``"fast"``, ``"numpy"``, ``"linprog"``, ``"milp"``, ``"slsqp"`` or ``"trust-constr"``; ``"none"`` if
+        there was nothing to solve.
     weight : ndarray
         Weights of the objective, mean 1.
     share_ratio, rate_bps : ndarray
@@ -113,6 +145,9 @@ class Allocation:
         Bearers that end below MOS 2.
     shed : tuple of Shed
         Promises that could not be kept in full.
+    stages : tuple of Stage
+        What was maximised in turn, unless the form is ``"sum"``. `objective` and `bound` are then those of
+        the sum that came last (``"max_min"``), or sums over the tiers.
     """
 
     cell: str
@@ -139,3 +174,4 @@ class Allocation:
     pf: Counterfactual
     below_mos_2: tuple[int, ...]
     shed: tuple[Shed, ...]
+    stages: tuple[Stage, ...] = ()

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from qoe.errors import ProblemError
-from qoe.optimise.problem import DIRECTIONS, MOS_MAX, MOS_MIN, CellProblem, Group
+from qoe.optimise.problem import ARP_LEVELS, DIRECTIONS, FORMS, MOS_MAX, MOS_MIN, CellProblem, Group
 from qoe.schema import BoolArray, FloatArray
 
 _ROUNDING: Final = 1e-9
@@ -101,12 +101,18 @@ def _first(wrong: BoolArray, path: str, key: str, values: FloatArray, message: s
 def _check_scalars(problem: CellProblem, path: str) -> None:
     if problem.direction not in DIRECTIONS:
         raise complain(f"{path}.direction", f"{problem.direction!r} is neither 'down' nor 'up'")
+    if problem.form not in FORMS:
+        raise complain(f"{path}.form", f"{problem.form!r} is not one of {', '.join(FORMS)}")
+    if problem.form == "lexicographic" and not problem.tiers:
+        raise complain(f"{path}.form", "'lexicographic' needs tiers, best first")
+    tolerance = problem.tier_tolerance_ratio
     for key, value, good, need in (
         ("capacity_bps", problem.capacity_bps, problem.capacity_bps >= 0.0, "0 or more"),
         ("budget_ratio", problem.budget_ratio, problem.budget_ratio > 0.0, "above 0"),
         ("alpha", problem.alpha, problem.alpha >= 0.0, "0 or more"),
         ("stickiness", problem.stickiness, problem.stickiness >= 1.0, "1 or more"),
         ("floor_cap_ratio", problem.floor_cap_ratio, 0.0 < problem.floor_cap_ratio <= 1.0, "above 0, to 1"),
+        ("tier_tolerance_ratio", tolerance, 0.0 <= tolerance < 1.0, "0 to less than 1"),
     ):
         if not (good and math.isfinite(value)):
             raise complain(f"{path}.{key}", f"{value:g}: a finite number, {need}, is needed")
@@ -123,6 +129,8 @@ def _check_bearers(problem: CellProblem, path: str) -> None:
         ("min_share_ratio", 0.0, math.inf, "a finite number, 0 or more,"),
         ("max_share_ratio", problem.min_share_ratio, math.inf, "a finite number, not below the minimum,"),
         ("floor_mos", MOS_MIN, MOS_MAX, f"{nothing_or}{MOS_MIN:g} to {MOS_MAX:g},"),
+        ("gbr_bps", _LEAST_SHARE, math.inf, f"{nothing_or}above 0,"),
+        ("arp_level", *ARP_LEVELS, "a whole number, {} to {},".format(*ARP_LEVELS)),
         ("share_observed_ratio", 0.0, math.inf, f"{nothing_or}0 or more,"),
         ("share_running_ratio", 0.0, math.inf, f"{nothing_or}0 or more,"),
     ):
@@ -132,6 +140,8 @@ def _check_bearers(problem: CellProblem, path: str) -> None:
         good = np.isfinite(values) & (values >= low) & (values <= high)
         if need.startswith(nothing_or):
             good |= np.isnan(values)
+        if key == "arp_level":
+            good &= np.mod(values, 1.0, where=good, out=np.ones_like(values)) == 0.0
         if not good.all():
             i = int(np.argmin(good))
             raise complain(f"{path}.bearers[{i}].{key}", f"{values[i]:g}: {need} is needed")

@@ -10,7 +10,15 @@ import numpy as np
 
 from qoe.optimise.allocation import Allocation, Shed
 from qoe.optimise.check import check_curve, check_problem, check_unique, complain
-from qoe.optimise.problem import FLOOR_CAP_RATIO, MOS_MIN, STICKINESS, CellProblem, Group
+from qoe.optimise.problem import (
+    ARP_LEVEL,
+    FLOOR_CAP_RATIO,
+    MOS_MIN,
+    STICKINESS,
+    TIER_TOLERANCE_RATIO,
+    CellProblem,
+    Group,
+)
 from qoe.schema import Curves, FloatArray
 
 
@@ -31,6 +39,8 @@ class _Bearer(msgspec.Struct, forbid_unknown_fields=True, rename={"app_class": "
     min_share_ratio: float = 0.0
     max_share_ratio: float | None = None
     floor_mos: float | None = None
+    gbr_bps: float | None = None
+    arp_level: int = ARP_LEVEL
     share_observed_ratio: float | None = None
     share_running_ratio: float | None = None
 
@@ -51,8 +61,51 @@ class _Cell(msgspec.Struct, forbid_unknown_fields=True):
     groups: list[_Group] = []
 
 
-class _Document(msgspec.Struct, forbid_unknown_fields=True):
+class LinkEntry(msgspec.Struct, forbid_unknown_fields=True):
+    """A link, as it is written."""
+
+    name: str
+    capacity_bps: float
+    cells: list[str]
+    direction: str = "down"
+
+
+class LegEntry(msgspec.Struct, forbid_unknown_fields=True):
+    """A leg of a split bearer, as it is written."""
+
+    cell: str
+    efficiency_bps: float
+    max_share_ratio: float | None = None
+
+
+class RateCurveEntry(msgspec.Struct, forbid_unknown_fields=True):
+    """MOS over rate, as it is written."""
+
+    rate_bps: list[float]
+    mos: list[float]
+    kind: str = "linear"
+
+
+class SplitEntry(msgspec.Struct, forbid_unknown_fields=True, rename={"app_class": "class"}):
+    """A split bearer, as it is written."""
+
+    subscriber: str
+    app_class: str
+    legs: list[LegEntry]
+    curve: RateCurveEntry
+    weight: float = 1.0
+    floor_mos: float | None = None
+    direction: str = "down"
+
+
+class Document(msgspec.Struct, forbid_unknown_fields=True):
+    """All of a ``PROBLEM.json``."""
+
     cells: list[_Cell]
+    links: list[LinkEntry] = []
+    split: list[SplitEntry] = []
+    form: str = "sum"
+    tier_tolerance_ratio: float = TIER_TOLERANCE_RATIO
     alpha: float = 0.0
     stickiness: float = STICKINESS
     floor_cap_ratio: float = FLOOR_CAP_RATIO
@@ -62,11 +115,12 @@ class _Document(msgspec.Struct, forbid_unknown_fields=True):
 def read_problem(text: bytes | str) -> list[CellProblem]:
     """Read the cells of a ``PROBLEM.json``.
 
-    The document is an object with ``cells``, and optionally ``alpha``, ``stickiness``, ``floor_cap_ratio``
-    and ``tiers`` (names, best first) for all of them. Their keys are those of :class:`CellProblem` and
-    :class:`Group`, with ``bearers`` as a list of objects and ``class`` for the application class. A bearer's
-    ``curve`` has ``mos``, ``share_ratio`` or ``rate_bps`` (then divided by the bearer's ``efficiency_bps``),
-    and ``kind``, ``"linear"`` or ``"step"``. A curve that does not begin at 0 gets MOS 1 there.
+    The document is an object with ``cells``, and optionally ``form``, ``tier_tolerance_ratio``, ``alpha``,
+    ``stickiness``, ``floor_cap_ratio`` and ``tiers`` (names, best first) for all of them. Their keys are
+    those of :class:`CellProblem` and :class:`Group`, with ``bearers`` as a list of objects and ``class``
+    for the application class. A bearer's ``curve`` has ``mos``, ``share_ratio`` or ``rate_bps`` (then
+    divided by the bearer's ``efficiency_bps``), and ``kind``, ``"linear"`` or ``"step"``. A curve that does
+    not begin at 0 gets MOS 1 there.
 
     Parameters
     ----------
@@ -82,23 +136,43 @@ def read_problem(text: bytes | str) -> list[CellProblem]:
     ------
     ProblemError
         It is not JSON, or a value is missing, unknown, of the wrong type or out of range; the message
-        begins with its path, such as ``$.cells[0].bearers[3].curve.mos[2]``.
+        begins with its path, such as ``$.cells[0].bearers[3].curve.mos[2]``. Or it has links or split
+        bearers, and is one for `read_coupled`.
+    """
+    document = decode(text)
+    for key, things in (("links", document.links), ("split", document.split)):
+        if things:
+            raise complain(f"$.{key}", "cells that hang together are read by 'read_coupled'")
+    return make_cells(document)
+
+
+def decode(text: bytes | str) -> Document:
+    """Read a document as it is written: its keys and types are right, its values not yet looked at.
+
+    Raises
+    ------
+    ProblemError
+        It is not JSON, or something is missing, unknown or of the wrong type.
     """
     if not text.strip():
         raise complain("$", "the problem is empty; 'qoe optimise --help' shows one")
     try:
-        document = msgspec.json.decode(text, type=_Document)
+        return msgspec.json.decode(text, type=Document)
     except (msgspec.ValidationError, msgspec.DecodeError, UnicodeError) as error:
         message, _, path = str(error).partition(" - at `")
         if "malformed" in message:
             message += "; NaN and Infinity are no JSON numbers, write null for what is not known"
         raise complain(path.removesuffix("`") or "$", message) from error
+
+
+def make_cells(document: Document) -> list[CellProblem]:
+    """Make checked problems of a document's cells; raises ProblemError as `read_problem` does."""
     problems = [_problem(document, i) for i in range(len(document.cells))]
     check_unique(problems)
     return problems
 
 
-def _problem(document: _Document, i: int) -> CellProblem:
+def _problem(document: Document, i: int) -> CellProblem:
     path, cell = f"$.cells[{i}]", document.cells[i]
     bearers = cell.bearers
     efficiency = [cell.capacity_bps if b.efficiency_bps is None else b.efficiency_bps for b in bearers]
@@ -128,9 +202,11 @@ def _problem(document: _Document, i: int) -> CellProblem:
         weight=[b.weight for b in bearers],
         min_share_ratio=[b.min_share_ratio for b in bearers],
         max_share_ratio=most,
-        floor_mos=[_or_nan(b.floor_mos) for b in bearers],
-        share_observed_ratio=[_or_nan(b.share_observed_ratio) for b in bearers],
-        share_running_ratio=[_or_nan(b.share_running_ratio) for b in bearers],
+        floor_mos=[or_nan(b.floor_mos) for b in bearers],
+        gbr_bps=[or_nan(b.gbr_bps) for b in bearers],
+        arp_level=[b.arp_level for b in bearers],
+        share_observed_ratio=[or_nan(b.share_observed_ratio) for b in bearers],
+        share_running_ratio=[or_nan(b.share_running_ratio) for b in bearers],
         tier=[b.tier for b in bearers],
         tiers=document.tiers,
         groups=[
@@ -143,6 +219,8 @@ def _problem(document: _Document, i: int) -> CellProblem:
             for g in cell.groups
         ],
         budget_ratio=cell.budget_ratio,
+        form=document.form,
+        tier_tolerance_ratio=document.tier_tolerance_ratio,
         alpha=document.alpha,
         stickiness=document.stickiness,
         floor_cap_ratio=document.floor_cap_ratio,
@@ -170,7 +248,8 @@ def _curve(curve: _Curve, efficiency_bps: float, path: str) -> tuple[FloatArray,
     return x, mos
 
 
-def _or_nan(value: float | None) -> float:
+def or_nan(value: float | None) -> float:
+    """Give NaN for what was not given."""
     return math.nan if value is None else value
 
 
@@ -199,9 +278,9 @@ def allocation_to_dict(allocation: Allocation) -> dict[str, Any]:
         "objective": a.objective,
         "bound": a.bound,
         "gap_ratio": a.gap_ratio,
-        "mos_before": _or_none(a.mean_mos_before),
-        "mos_after": _or_none(a.mean_mos_after),
-        "mos_bound": _or_none(a.mos_bound),
+        "mos_before": or_none(a.mean_mos_before),
+        "mos_after": or_none(a.mean_mos_after),
+        "mos_bound": or_none(a.mos_bound),
         "shadow_price_capacity": a.capacity_gain,
         "shadow_price_floors": [
             {**who[i], "price": price}
@@ -209,11 +288,12 @@ def allocation_to_dict(allocation: Allocation) -> dict[str, Any]:
             if not math.isnan(price)
         ],
         "counterfactual_pf": {
-            "mos": _or_none(a.pf.mean_mos),
+            "mos": or_none(a.pf.mean_mos),
             "allocations": _rows(who, {"share_ratio": a.pf.share_ratio, "mos": a.pf.mos}),
         },
         "below_mos_2": [who[i] for i in a.below_mos_2],
         "shed": [_shed(shed, who) for shed in a.shed],
+        "stages": [{"name": s.name, "value": s.value, "bound": s.bound} for s in a.stages],
         "allocations": _rows(
             who,
             {
@@ -229,7 +309,7 @@ def allocation_to_dict(allocation: Allocation) -> dict[str, Any]:
 
 
 def _rows(who: list[dict[str, str]], columns: dict[str, FloatArray]) -> list[dict[str, Any]]:
-    lists = {key: [_or_none(value) for value in values.tolist()] for key, values in columns.items()}
+    lists = {key: [or_none(value) for value in values.tolist()] for key, values in columns.items()}
     return [{**name, **{key: values[i] for key, values in lists.items()}} for i, name in enumerate(who)]
 
 
@@ -239,10 +319,11 @@ def _shed(shed: Shed, who: list[dict[str, str]]) -> dict[str, Any]:
         "kind": shed.kind,
         **name,
         "reason": shed.reason,
-        "needed_share_ratio": _or_none(shed.needed_share_ratio),
+        "needed_share_ratio": or_none(shed.needed_share_ratio),
         "granted_share_ratio": shed.granted_share_ratio,
     }
 
 
-def _or_none(value: float) -> float | None:
+def or_none(value: float) -> float | None:
+    """Give None for what JSON has no number for."""
     return value if math.isfinite(value) else None

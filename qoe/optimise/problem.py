@@ -16,8 +16,12 @@ from qoe.schema import Curves, FloatArray
 DIRECTIONS: Final = ("down", "up")
 MOS_MIN: Final = 1.0
 MOS_MAX: Final = 5.0
+FORMS: Final = ("sum", "max_min", "lexicographic")
 STICKINESS: Final = 1.25
 FLOOR_CAP_RATIO: Final = 0.5
+TIER_TOLERANCE_RATIO: Final = 0.01
+ARP_LEVELS: Final = (1, 15)
+ARP_LEVEL: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,12 @@ class CellProblem:
         Bounds of each share.
     floor_mos : ndarray
         Promised MOS, NaN for none.
+    gbr_bps : ndarray
+        Guaranteed bit rate, above 0, NaN for none (3GPP TS 23.501, 5.7.2.5): the bearer is admitted with at
+        least this rate, or gets nothing.
+    arp_level : ndarray
+        Priority level of the allocation and retention priority, 1 (first) to 15 (3GPP TS 23.501, 5.7.2.2):
+        the order in which guaranteed rates are admitted.
     share_observed_ratio : ndarray
         Share that was seen, NaN if unknown: where `mos_before` is read.
     share_running_ratio : ndarray
@@ -79,12 +89,19 @@ class CellProblem:
         Minima and maxima on sums of shares.
     budget_ratio : float
         Upper bound on the sum of shares, above 0.
+    form : str
+        What is maximised. ``"sum"``: the weighted sum of MOS, or of what `alpha` makes of it. ``"max_min"``:
+        first the lowest MOS, where nobody is held back for the sake of bearers that cannot be lifted; then
+        the sum. ``"lexicographic"``: the sum over the best tier, then, while that is kept, over the next.
+    tier_tolerance_ratio : float
+        For ``"lexicographic"``: part of what a tier gains over MOS 1 that it may lose to the tiers below, 0
+        to less than 1.
     alpha : float
         0: weighted sum of MOS; above: alpha-fair in MOS (1: proportional, 2: harmonic).
     stickiness : float
         Weight of MOS up to what the running share gives, 1 or more; 1 switches it off.
     floor_cap_ratio : float
-        Largest fraction of the budget that one floor may reserve, above 0, to 1.
+        Largest fraction of the budget that one floor, or one guaranteed rate, may reserve, above 0, to 1.
     """
 
     cell: str
@@ -98,12 +115,16 @@ class CellProblem:
     min_share_ratio: FloatArray
     max_share_ratio: FloatArray
     floor_mos: FloatArray
+    gbr_bps: FloatArray
+    arp_level: FloatArray
     share_observed_ratio: FloatArray
     share_running_ratio: FloatArray
     tier: tuple[str | None, ...]
     tiers: tuple[str, ...] = ()
     groups: tuple[Group, ...] = ()
     budget_ratio: float = 1.0
+    form: str = "sum"
+    tier_tolerance_ratio: float = TIER_TOLERANCE_RATIO
     alpha: float = 0.0
     stickiness: float = STICKINESS
     floor_cap_ratio: float = FLOOR_CAP_RATIO
@@ -128,12 +149,16 @@ class CellProblem:
         min_share_ratio: npt.ArrayLike = 0.0,
         max_share_ratio: npt.ArrayLike | None = None,
         floor_mos: npt.ArrayLike = math.nan,
+        gbr_bps: npt.ArrayLike = math.nan,
+        arp_level: npt.ArrayLike = ARP_LEVEL,
         share_observed_ratio: npt.ArrayLike = math.nan,
         share_running_ratio: npt.ArrayLike = math.nan,
         tier: Sequence[str | None] | None = None,
         tiers: Sequence[str] = (),
         groups: Sequence[Group] = (),
         budget_ratio: float = 1.0,
+        form: str = "sum",
+        tier_tolerance_ratio: float = TIER_TOLERANCE_RATIO,
         alpha: float = 0.0,
         stickiness: float = STICKINESS,
         floor_cap_ratio: float = FLOOR_CAP_RATIO,
@@ -168,12 +193,16 @@ class CellProblem:
             fill(min_share_ratio, "min_share_ratio"),
             fill(budget_ratio if max_share_ratio is None else max_share_ratio, "max_share_ratio"),
             fill(floor_mos, "floor_mos"),
+            fill(gbr_bps, "gbr_bps"),
+            fill(arp_level, "arp_level"),
             fill(share_observed_ratio, "share_observed_ratio"),
             fill(share_running_ratio, "share_running_ratio"),
             (None,) * n_bearers if tier is None else tuple(tier),
             tuple(tiers),
             tuple(groups),
             float(budget_ratio),
+            form,
+            float(tier_tolerance_ratio),
             float(alpha),
             float(stickiness),
             float(floor_cap_ratio),

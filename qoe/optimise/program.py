@@ -10,10 +10,40 @@ import numpy as np
 
 from qoe.optimise.curves import evaluate
 from qoe.optimise.problem import MOS_MIN, CellProblem, Group
-from qoe.optimise.promises import Kept
+from qoe.optimise.promises import Kept, keep_promises
 from qoe.schema import Curves, FloatArray
 
 _MOS_STEP: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """A constraint on heights: ``weight @ height(share) >= least`` (what a better tier has won).
+
+    Attributes
+    ----------
+    weight : ndarray of float64, shape (n_bearers,)
+        0 or more.
+    least : float
+        What is kept.
+    """
+
+    weight: FloatArray
+    least: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Constraints on shares: ``matrix @ share <= most`` (links that several cells share).
+
+    Attributes
+    ----------
+    matrix : ndarray of float64, shape (n_rows, n_bearers)
+    most : ndarray of float64, shape (n_rows,)
+    """
+
+    matrix: FloatArray
+    most: FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +62,8 @@ class Program:
         Bound on the sum of all.
     base : float
         Value with MOS 1 for all.
+    keep, rows
+        Further constraints, for the general path alone.
     """
 
     heights: Curves
@@ -41,6 +73,8 @@ class Program:
     groups: tuple[Group, ...]
     budget: float
     base: float
+    keep: tuple[Keep, ...] = ()
+    rows: Rows | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +139,15 @@ def make_program(problem: CellProblem, kept: Kept, *, plain: bool = False) -> Pr
     if not plain and transformed(problem):
         heights = _heights(problem)
         base = float(weight.sum() * _fair(np.array(MOS_MIN), problem.alpha))
-    high = np.minimum(problem.max_share_ratio, problem.budget_ratio)
+    high = np.minimum(kept.high, problem.budget_ratio)
     return Program(
         heights, kept.low, np.maximum(high, kept.low), weight, kept.groups, problem.budget_ratio, base
     )
+
+
+def to_program(problem: CellProblem) -> Program:
+    """Reduce a checked cell with bearers, as `make_program` does, with the promises that it can keep."""
+    return make_program(problem, keep_promises(problem))
 
 
 def value_at(program: Program, share: FloatArray) -> float:
@@ -131,41 +170,39 @@ def _heights(problem: CellProblem) -> Curves:
     Between the points they are linear as the curves are; points are added so that a step of MOS between two
     is 0.1 at most, and where the running share lies.
     """
-    running = np.where(np.isnan(problem.share_running_ratio), 0.0, problem.share_running_ratio)
-    held = evaluate(problem.curves, running)
-    rows = [
-        _refined(problem.curves.share[i], problem.curves.mos[i], float(running[i]), problem.alpha > 0.0)
-        if not problem.curves.step[i]
-        else (problem.curves.share[i], problem.curves.mos[i])
-        for i in range(problem.n_bearers)
-    ]
-    n_points = max(share.size for share, _ in rows)
-    share = np.array([np.pad(s, (0, n_points - s.size), mode="edge") for s, _ in rows])
-    mos = np.array([np.pad(m, (0, n_points - m.size), mode="edge") for _, m in rows])
-    held = np.where(np.isnan(problem.share_running_ratio), MOS_MIN, held)[:, None]
-    bonus = _fair(np.minimum(mos, held), problem.alpha) - _fair(np.array(MOS_MIN), problem.alpha)
-    return Curves(share, _fair(mos, problem.alpha) + (problem.stickiness - 1.0) * bonus, problem.curves.step)
+    curves = problem.curves
+    unknown = np.isnan(problem.share_running_ratio)
+    held = np.where(unknown, MOS_MIN, evaluate(curves, np.where(unknown, 0.0, problem.share_running_ratio)))
+    last_share, last_mos = curves.share[:, -1:], curves.mos[:, -1:]
+    inside = ~(unknown | curves.step)[:, None] & (problem.share_running_ratio[:, None] < last_share)
+    shares = [curves.share, np.where(inside, problem.share_running_ratio[:, None], last_share)]
+    levels = [curves.mos, np.where(inside, held[:, None], last_mos)]
+    if problem.alpha > 0.0:
+        more_share, more_mos = _between(curves)
+        shares.append(more_share)
+        levels.append(more_mos)
+    share, mos = np.concatenate(shares, axis=1), np.concatenate(levels, axis=1)
+    order = np.argsort(share, axis=1, kind="stable")  # where a curve jumps, its points keep their order
+    share, mos = np.take_along_axis(share, order, axis=1), np.take_along_axis(mos, order, axis=1)
+    bonus = _fair(np.minimum(mos, held[:, None]), problem.alpha) - _fair(np.array(MOS_MIN), problem.alpha)
+    return Curves(share, _fair(mos, problem.alpha) + (problem.stickiness - 1.0) * bonus, curves.step)
 
 
-def _refined(share: FloatArray, mos: FloatArray, running: float, fine: bool) -> tuple[FloatArray, FloatArray]:
-    """Add points to a linear curve, at `running` and, if `fine`, so that MOS rises in small steps."""
-    more = [np.array([min(running, share[-1])])]
-    if fine:
-        parts = np.maximum(1, np.ceil(np.diff(mos) / _MOS_STEP).astype(int))
-        more += [
-            np.linspace(a, b, n, endpoint=False)[1:]
-            for a, b, n in zip(share, share[1:], parts, strict=False)
-            if n > 1 and b > a
-        ]
-    added = np.setdiff1d(np.concatenate(more), share)
-    level = evaluate(
-        Curves(
-            np.tile(share, (added.size, 1)), np.tile(mos, (added.size, 1)), np.zeros(added.size, np.bool_)
-        ),
-        added,
-    )
-    order = np.argsort(np.concatenate((share, added)), kind="stable")
-    return np.concatenate((share, added))[order], np.concatenate((mos, level))[order]
+def _between(curves: Curves) -> tuple[FloatArray, FloatArray]:
+    """Points to add to linear curves so that MOS rises in small steps; rows end in repeated last points."""
+    rise, width = np.diff(curves.mos, axis=1), np.diff(curves.share, axis=1)
+    bent = ~curves.step[:, None] & (width > 0.0)  # a jump has nothing in between
+    n_parts = np.where(bent, np.ceil(rise / _MOS_STEP), 1.0).astype(np.int64)
+    row, k = np.nonzero(n_parts > 1)
+    n_new = n_parts[row, k] - 1
+    row, k, n_all = (np.repeat(values, n_new) for values in (row, k, n_parts[row, k]))
+    part = (1 + np.arange(row.size) - np.repeat(np.cumsum(n_new) - n_new, n_new)) / n_all
+    column = np.arange(row.size) - np.searchsorted(row, row)
+    n_columns = int(column.max(initial=-1)) + 1
+    share, mos = (np.repeat(values[:, -1:], n_columns, axis=1) for values in (curves.share, curves.mos))
+    share[row, column] = curves.share[row, k] + part * width[row, k]
+    mos[row, column] = curves.mos[row, k] + part * rise[row, k]
+    return share, mos
 
 
 def gap_ratio(value: float, bound: float, base: float) -> float:

@@ -10,19 +10,21 @@ from typing import Final
 import numpy as np
 
 from qoe.errors import ProblemError
-from qoe.optimise.allocation import Allocation, Counterfactual, Status
+from qoe.optimise.allocation import Allocation, Counterfactual, Stage, Status
 from qoe.optimise.check import check_problem, check_unique, complain
 from qoe.optimise.counterfactual import proportional_fair
 from qoe.optimise.curves import evaluate
 from qoe.optimise.fast import FastSolver
-from qoe.optimise.general import solve_general
+from qoe.optimise.general import is_concave, solve_general
+from qoe.optimise.level import raise_level
 from qoe.optimise.prices import capacity_prices, floor_prices, relax_all
 from qoe.optimise.problem import CellProblem
 from qoe.optimise.program import Program, Solution, gap_ratio, make_program, transformed
 from qoe.optimise.promises import Kept, disjoint, keep_promises, shed_all
+from qoe.optimise.tiers import rank_tiers, solve_tiers
 from qoe.schema import FloatArray
 
-METHODS: Final = ("auto", "fast", "numpy", "milp", "slsqp", "trust-constr")
+METHODS: Final = ("auto", "fast", "numpy", "linprog", "milp", "slsqp", "trust-constr")
 GAP_TARGET_RATIO: Final = 5e-4
 BELOW_MOS: Final = 2.0
 _ROUNDING: Final = 1e-9
@@ -42,8 +44,9 @@ def solve(
     problems : sequence of CellProblem
         Cells, each solved by itself.
     method : str
-        ``"auto"``: the fast path, or ``"milp"`` where groups overlap. ``"fast"``; ``"numpy"``, its plain
-        and slow twin; ``"milp"``, exact; ``"slsqp"`` and ``"trust-constr"``, local optima.
+        ``"auto"``: the fast path; where groups overlap ``"linprog"`` if all curves are concave, ``"milp"`` if
+        not. ``"fast"``; ``"numpy"``, its plain and slow twin; ``"linprog"``, exact on concave curves;
+        ``"milp"``, exact; ``"slsqp"`` and ``"trust-constr"``, local optima of the form ``"sum"``.
     gap_target_ratio : float
         Certified gap at which the search in a cell ends, 0 or more.
     time_limit_s : float
@@ -66,19 +69,40 @@ def solve(
     for i, problem in enumerate(problems):
         check_problem(problem, f"$.cells[{i}]")
     live = [i for i, p in enumerate(problems) if p.n_bearers and p.capacity_bps > 0.0]
-    kept = [keep_promises(problems[i]) for i in live]
-    programs = [make_program(problems[i], k) for i, k in zip(live, kept, strict=True)]
-    solvers = [_solver_for(p, method, f"$.cells[{i}]") for i, p in zip(live, programs, strict=True)]
-    solutions = _solve(programs, solvers, gap_target_ratio, time_limit_s)
+    prepared = [_prepare(problems[i]) for i in live]
+    kept = [p.kept for p in prepared]
+    programs = [p.program for p in prepared]
+    solvers = [
+        _solver_for(problems[i], p, method, f"$.cells[{i}]") for i, p in zip(live, programs, strict=True)
+    ]
+    solved = _solve(prepared, solvers, gap_target_ratio, time_limit_s)
     relaxed = relax_all(programs)
     gains = capacity_prices(programs, relaxed)
     costs = floor_prices(programs, relaxed, [k.floor for k in kept])
-    plain = _plain_bounds([problems[i] for i in live], kept, solutions)
+    plain = _plain_bounds([problems[i] for i in live], kept, solved)
     done = {
         i: _allocation(problems[i], _Found(*found), gap_target_ratio)
-        for i, *found in zip(live, solvers, programs, solutions, kept, plain, gains, costs, strict=True)
+        for i, *found in zip(live, solvers, prepared, solved, plain, gains, costs, strict=True)
     }
     return [done[i] if i in done else _nothing(problem) for i, problem in enumerate(problems)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """One cell, ready to be solved; `stages` are those that are done already."""
+
+    problem: CellProblem
+    kept: Kept
+    program: Program
+    stages: tuple[Stage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Solved:
+    """Shares of one cell, and what was maximised in turn to find them."""
+
+    solution: Solution
+    stages: tuple[Stage, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,48 +110,70 @@ class _Found:
     """What was found out about one cell, on the way to its allocation."""
 
     solver: str
-    program: Program
-    solution: Solution
-    kept: Kept
+    prepared: _Prepared
+    solved: _Solved
     plain_bound: float
     capacity_gain: float
     floor_cost: FloatArray
 
 
-def _solver_for(program: Program, method: str, path: str) -> str:
+def _prepare(problem: CellProblem) -> _Prepared:
+    kept = keep_promises(problem)
+    stages: tuple[Stage, ...] = ()
+    if problem.form == "max_min":
+        kept, level = raise_level(problem, kept)
+        stages = (level,)
+    return _Prepared(problem, kept, make_program(problem, kept), stages)
+
+
+def _solver_for(problem: CellProblem, program: Program, method: str, path: str) -> str:
+    if problem.form == "lexicographic" and method in ("slsqp", "trust-constr"):
+        raise complain(f"{path}.form", f"{method!r} cannot serve tiers in turn; use 'fast' or 'milp'")
+    if method == "linprog" and not is_concave(program):
+        raise complain(f"{path}.bearers", "a curve is not concave, as 'linprog' needs; use 'milp'")
     if disjoint(program.groups):
         return "fast" if method == "auto" else method
     if method in ("fast", "numpy"):
         raise complain(
             f"{path}.groups", f"a bearer is in two groups, which {method!r} cannot solve; use 'milp'"
         )
-    return "milp" if method == "auto" else method
+    if method == "auto":
+        return "linprog" if is_concave(program) else "milp"
+    return method
 
 
 def _solve(
-    programs: Sequence[Program], solvers: Sequence[str], gap_target_ratio: float, time_limit_s: float
-) -> list[Solution]:
-    done: dict[int, Solution] = {}
+    prepared: Sequence[_Prepared], solvers: Sequence[str], gap_target_ratio: float, time_limit_s: float
+) -> list[_Solved]:
+    done: dict[int, _Solved] = {}
+    tiered = {k for k, p in enumerate(prepared) if p.problem.form == "lexicographic"}
+    for k in tiered:
+        problem, program = prepared[k].problem, prepared[k].program
+        tolerance = problem.tier_tolerance_ratio
+        done[k] = _Solved(*solve_tiers(program, rank_tiers(problem), tolerance, solvers[k], gap_target_ratio))
     for name in ("fast", "numpy"):
-        some = [k for k, solver in enumerate(solvers) if solver == name]
+        some = [k for k, solver in enumerate(solvers) if solver == name and k not in tiered]
         if some:
-            batch = FastSolver(
-                [programs[k] for k in some], gap_target_ratio=gap_target_ratio, twin=name == "numpy"
-            )
+            programs = [prepared[k].program for k in some]
+            batch = FastSolver(programs, gap_target_ratio=gap_target_ratio, twin=name == "numpy")
             batch.solve()
-            done.update(zip(some, batch.solutions(), strict=True))
+            done.update(
+                (k, _Solved(solution, prepared[k].stages))
+                for k, solution in zip(some, batch.solutions(), strict=True)
+            )
     for k, solver in enumerate(solvers):
         if k not in done:
-            done[k] = solve_general(programs[k], solver, time_limit_s=time_limit_s)
-    return [done[k] for k in range(len(programs))]
+            found = solve_general(prepared[k].program, solver, time_limit_s=time_limit_s)
+            done[k] = _Solved(found, prepared[k].stages)
+    return [done[k] for k in range(len(prepared))]
 
 
 def _plain_bounds(
-    problems: Sequence[CellProblem], kept: Sequence[Kept], solutions: Sequence[Solution]
+    problems: Sequence[CellProblem], kept: Sequence[Kept], solved: Sequence[_Solved]
 ) -> list[float]:
     """Bound the weighted sum of MOS, also where something else was maximised."""
-    bounds = [solution.bound for solution in solutions]
-    others = [k for k, problem in enumerate(problems) if transformed(problem)]
+    bounds = [found.solution.bound for found in solved]
+    others = [k for k, p in enumerate(problems) if transformed(p) or p.form == "lexicographic"]
     programs = [make_program(problems[k], kept[k], plain=True) for k in others]
     for k, relaxed in zip(others, relax_all(programs), strict=True):
         bounds[k] = relaxed.bound
@@ -135,9 +181,11 @@ def _plain_bounds(
 
 
 def _allocation(problem: CellProblem, found: _Found, gap_target_ratio: float) -> Allocation:
-    weight, share, shed = found.program.weight, found.solution.share, found.kept.shed
-    gap = gap_ratio(found.solution.value, found.solution.bound, found.program.base)
-    status = Status.OPTIMAL if gap <= gap_target_ratio + _ROUNDING else Status.GAP_ABOVE_TARGET
+    program, solution, shed = found.prepared.program, found.solved.solution, found.prepared.kept.shed
+    weight, share = program.weight, solution.share
+    gap = gap_ratio(solution.value, solution.bound, program.base)
+    allowed = problem.tier_tolerance_ratio if problem.form == "lexicographic" else 0.0
+    status = Status.OPTIMAL if gap <= gap_target_ratio + allowed + _ROUNDING else Status.GAP_ABOVE_TARGET
     before = evaluate(problem.curves, problem.share_observed_ratio)
     after = evaluate(problem.curves, share)
     mean = float(weight @ after / weight.sum())
@@ -155,8 +203,8 @@ def _allocation(problem: CellProblem, found: _Found, gap_target_ratio: float) ->
         scheduler_weight=share / share.mean() if share.any() else np.ones(share.size),
         mos_before=before,
         mos_after=after,
-        objective=found.solution.value,
-        bound=found.solution.bound,
+        objective=solution.value,
+        bound=solution.bound,
         gap_ratio=gap,
         mean_mos_before=float(weight @ before / weight.sum()),
         mean_mos_after=mean,
@@ -166,6 +214,7 @@ def _allocation(problem: CellProblem, found: _Found, gap_target_ratio: float) ->
         pf=proportional_fair(problem, problem.budget_ratio),
         below_mos_2=tuple(int(i) for i in np.flatnonzero(after < BELOW_MOS)),
         shed=shed,
+        stages=found.solved.stages,
     )
 
 

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from importlib import resources
 
 from qoe.report import charts, text
 from qoe.report.charts import CLASS_COLOURS, Point, Series, escape, tag
-from qoe.report.result import AllocationRow, CellResult, ClassSummary, ReplayResult, SubscriberSummary
+from qoe.report.explained import explained, policy_row
+from qoe.report.markup import class_name, document, items, scroll, section, table
+from qoe.report.result import (
+    AllocationRow,
+    CellResult,
+    ClassSummary,
+    Explanation,
+    ReplayResult,
+    SubscriberSummary,
+)
 from qoe.report.story import cell_details, sentences, suffering
+from qoe.report.trade_off import trade_off
 
 MAX_STRIPS = 40
 MAX_ROWS = 100
@@ -27,6 +36,11 @@ _TERMS = (
     ("Fairness", "Hoßfeld index of the MOS of a cell's bearers, 0 to 1 (all alike)."),
 )
 
+_TRADE_OFF = (
+    "The line is what could be had under the same promises, from the highest mean (alpha 0) to the best for"
+    " the worst-off (max-min). Policies know of no promises."
+)
+
 
 def render(result: ReplayResult) -> str:
     """Write a replay's result as a page.
@@ -41,15 +55,9 @@ def render(result: ReplayResult) -> str:
     str
         A whole HTML document; every name in it is escaped, nothing is loaded from elsewhere.
     """
-    title = escape(", ".join(c.name for c in result.captures) or "Replay")
-    style = resources.files("qoe.report").joinpath("page.css").read_text(encoding="utf-8")
+    title = ", ".join(c.name for c in result.captures) or "Replay"
     body = "\n".join([_header(result), _tiles(result), *_sections(result), _footer()])
-    return (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title}: quality of experience</title>\n"
-        f"<style>\n{style}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
-    )
+    return document(f"{title}: quality of experience", body)
 
 
 def _header(result: ReplayResult) -> str:
@@ -96,18 +104,6 @@ def _busiest_first(cells: Iterable[CellResult]) -> list[CellResult]:
     return sorted(cells, key=lambda c: -c.load_bps)
 
 
-def _section(title: str, meaning: str, *content: str, **attributes: object) -> str:
-    return tag("section", tag("h2", escape(title)), tag("p", escape(meaning)), *content, **attributes)
-
-
-def _scroll(*content: str) -> str:
-    return tag("div", *content, class_="scroll")
-
-
-def _list(items: Iterable[str]) -> str:
-    return tag("ul", *(tag("li", escape(item)) for item in items))
-
-
 def _sections(result: ReplayResult) -> Iterator[str]:
     if result.warnings:
         told = (
@@ -115,21 +111,21 @@ def _sections(result: ReplayResult) -> Iterator[str]:
             if result.partial
             else "All that could be read was."
         )
-        yield _section("Please note", told, _list(result.warnings), class_="warning")
-    yield _section(
+        yield section("Please note", told, items(result.warnings), class_="warning")
+    yield section(
         "In short",
         "What was found, who suffers, and what other weights would change.",
-        _list(sentences(result)),
+        items(sentences(result)),
     )
     yield from _over_time(result)
     for cell in result.cells:
         yield _cell(result, cell)
-    yield _section(
+    yield section(
         "Classes",
         "Traffic by application class; MOS is the mean over subscribers and time.",
         _class_table(result.classes),
     )
-    yield _section("Subscribers", "The worst served first.", _subscriber_table(result.subscribers))
+    yield section("Subscribers", "The worst served first.", _subscriber_table(result.subscribers))
 
 
 def _span(result: ReplayResult) -> float:
@@ -161,10 +157,10 @@ def _over_time(result: ReplayResult) -> Iterator[str]:
     classes = _series(result, "classes", [c.app_class for c in result.classes])
     if classes:
         picture = charts.mos_lines("MOS by application class over time", classes, span)
-        yield _section(
+        yield section(
             "Experience by class",
             "Mean MOS of all subscribers' traffic of a class, over time.",
-            _scroll(picture),
+            scroll(picture),
         )
     worst_first = sorted(result.subscribers, key=lambda s: (s.mos is None, s.mos or 0.0))
     strips = _series(result, "subscribers", [s.subscriber for s in worst_first])
@@ -173,7 +169,7 @@ def _over_time(result: ReplayResult) -> Iterator[str]:
         if len(strips) > MAX_STRIPS:
             told += f" The worst {MAX_STRIPS} of {len(strips):,} are shown."
         picture = charts.mos_strips("MOS by subscriber over time", strips[:MAX_STRIPS], span)
-        yield _section("Experience by subscriber", told, _mos_key(), _scroll(picture))
+        yield section("Experience by subscriber", told, _mos_key(), scroll(picture))
 
 
 def _mos_key() -> str:
@@ -199,13 +195,34 @@ def _cell(result: ReplayResult, cell: CellResult) -> str:
     ]
     name = "busiest second" if cell.capacity_is_lower_bound else "capacity"
     load = charts.load_area(f"Load of {where}", points, _span(result), cell.capacity_bps, name)
-    return _section(
+    return section(
         where,
         "Load over time, and each bearer's share of the capacity: at the busiest time, and with new weights.",
-        _scroll(load),
-        _list([_figures(cell), *cell_details(cell)]),
-        _scroll(_allocation_table(cell)),
+        scroll(load),
+        items([_figures(cell), *cell_details(cell)]),
+        scroll(_allocation_table(cell)),
+        *(explanation_parts(where, cell.explanation, cell.capacity_bps) if cell.explanation else ()),
     )
+
+
+def explanation_parts(where: str, explanation: Explanation, capacity_bps: float) -> Iterator[str]:
+    """Lay out why a cell was shared so: sentences, a table of policies, the picture of the trade-off.
+
+    Parameters
+    ----------
+    where : str
+        Name of the cell and its direction.
+    explanation : Explanation
+    capacity_bps : float
+        Of the cell.
+    """
+    yield tag("h3", "Why so")
+    yield items(explained(explanation, capacity_bps))
+    yield tag("h3", "What else there was")
+    header = "Policy, >Mean MOS, >5th percentile, >Below MOS 2, >Below MOS 3"
+    yield scroll(table(header, ([escape(c) for c in policy_row(p)] for p in explanation.policies)))
+    yield scroll(trade_off(f"Trade-off of {where}", explanation))
+    yield tag("p", escape(_TRADE_OFF), class_="told")
 
 
 def _figures(cell: CellResult) -> str:
@@ -220,25 +237,10 @@ def _figures(cell: CellResult) -> str:
     return f"{told}. Fairness {text.mos(cell.fairness_before)} before, {text.mos(cell.fairness_after)} after."
 
 
-def _table(header: str, rows: Iterable[Sequence[str]]) -> str:
-    """Lay out a table; cells are markup. A name that begins with ``>`` is a column of numbers."""
-    names = [name.strip() for name in header.split(",")]
-    kinds = [{"class_": "n"} if name.startswith(">") else {} for name in names]
-    head = tag("tr", *(tag("th", name.lstrip(">"), **kind) for name, kind in zip(names, kinds, strict=True)))
-    body = [tag("tr", *(tag("td", c, **kind) for c, kind in zip(row, kinds, strict=True))) for row in rows]
-    return tag("table", tag("thead", head), tag("tbody", *body))
-
-
-def _class_name(app_class: str) -> str:
-    return tag("span", "", class_="dot", style=f"background:{CLASS_COLOURS.get(app_class, 'gray')}") + escape(
-        app_class
-    )
-
-
 def _class_table(classes: Sequence[ClassSummary]) -> str:
     rows = (
         (
-            _class_name(c.app_class),
+            class_name(c.app_class),
             f"{c.flows:,}",
             f"{c.packets:,}",
             text.si(c.bytes, "B"),
@@ -247,7 +249,7 @@ def _class_table(classes: Sequence[ClassSummary]) -> str:
         )
         for c in classes
     )
-    return _scroll(_table("Class, >Flows, >Packets, >Bytes, >MOS, &nbsp;", rows))
+    return scroll(table("Class, >Flows, >Packets, >Bytes, >MOS, &nbsp;", rows))
 
 
 def _subscriber_table(subscribers: Sequence[SubscriberSummary]) -> str:
@@ -266,8 +268,8 @@ def _subscriber_table(subscribers: Sequence[SubscriberSummary]) -> str:
         )
         for s in worst_first[:MAX_ROWS]
     ]
-    return _scroll(
-        _table("Subscriber, Cell, Tier, >Flows, >Down, >Up, >MOS, >Worst, By class", rows)
+    return scroll(
+        table("Subscriber, Cell, Tier, >Flows, >Down, >Up, >MOS, >Worst, By class", rows)
     ) + _left_off(subscribers)
 
 
@@ -283,7 +285,7 @@ def _allocation_table(cell: CellResult) -> str:
     rows = (
         (
             escape(a.subscriber),
-            _class_name(a.app_class),
+            class_name(a.app_class),
             _bars(a, widest),
             f"{text.percent(a.share_before_ratio)} → {text.percent(a.share_ratio)}",
             text.si(a.rate_bps, "bit/s"),
@@ -292,7 +294,7 @@ def _allocation_table(cell: CellResult) -> str:
         )
         for a in shown
     )
-    return _table(
+    return table(
         "Subscriber, Class, Share before and after, >&nbsp;, >Rate after, >Weight, >MOS", rows
     ) + _left_off(cell.allocations)
 

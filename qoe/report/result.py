@@ -107,6 +107,124 @@ class AllocationRow(msgspec.Struct, frozen=True, kw_only=True):
     floor_mos: float | None = None
 
 
+class CapacityPrice(msgspec.Struct, frozen=True, kw_only=True):
+    """What more capacity would add to the mean MOS, weighted as the objective, every rate growing with it.
+
+    Attributes
+    ----------
+    mean_mos_per_percent, mean_mos_per_mbps : float
+        For 1 % more, and for 1 Mbit/s more.
+    """
+
+    mean_mos_per_percent: float
+    mean_mos_per_mbps: float
+
+
+class PromisePrice(msgspec.Struct, frozen=True, kw_only=True):
+    """What one promise costs the others.
+
+    Attributes
+    ----------
+    kind : str
+        ``"floor"`` of a bearer; ``"tier_weight"``: that a tier counts more than the others' mean;
+        ``"tier_floors"``: all floors of a tier together; ``"group_min"``.
+    name : str
+        ``subscriber/class``, the tier, or the group.
+    n_members : int
+        Bearers to whom it was made.
+    own_mos, others_mos : float
+        By how much the mean MOS of these is higher, and that of the others lower, than without it.
+    """
+
+    kind: str
+    name: str
+    n_members: int
+    own_mos: float
+    others_mos: float
+
+
+class BadlyOff(msgspec.Struct, frozen=True, kw_only=True):
+    """A bearer that ends below MOS 2 or below its floor, and what would lift it.
+
+    Attributes
+    ----------
+    mos, target_mos : float
+        What it gets, and its floor if it is below that, else 2.
+    since_s : float, optional
+        Since when it has been below MOS 2, seconds since 1970; None: it was not, or it is not known.
+    obstacle : str
+        Why no share lifts it: ``"radio"`` (not even the whole cell), ``"path"`` (its delay, loss or codec),
+        ``"max_share"`` (its own maximum), ``"promises"`` (what was promised to others); empty: one does.
+    needed_share_ratio : float, optional
+        Least share that does.
+    more_capacity_ratio : float, optional
+        Part of the capacity that, added and given to it alone, lifts it while nobody else loses.
+    others_mos : float, optional
+        What the mean MOS of the others would lose if it was lifted by a promise.
+    """
+
+    subscriber: str
+    app_class: str = msgspec.field(name="class")
+    mos: float
+    target_mos: float
+    since_s: float | None
+    obstacle: str
+    needed_share_ratio: float | None
+    more_capacity_ratio: float | None
+    others_mos: float | None
+
+
+class PolicyResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What a policy gives in a cell, on the same curves.
+
+    Attributes
+    ----------
+    policy : str
+        ``"allocation"``, the optimiser's; ``"pf"``, proportional fair; ``"weighted_pf"``, with the weights of
+        tier, subscriber and class; ``"strict_priority"``, class after class; ``"equal"`` shares.
+    mean_mos, p5_mos : float, optional
+        Mean, weighted as the objective, and 5th percentile of the bearers.
+    n_below_2, n_below_3 : int
+        Bearers below MOS 2 and 3.
+    """
+
+    policy: str
+    mean_mos: float | None
+    p5_mos: float | None
+    n_below_2: int
+    n_below_3: int
+
+
+class TradeOffPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """What the optimum of one degree of fairness gives: alpha-fair in MOS, None for max-min."""
+
+    alpha: float | None
+    mean_mos: float
+    p5_mos: float
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a cell was shared as it was.
+
+    Attributes
+    ----------
+    capacity_price : CapacityPrice
+    promise_prices : list of PromisePrice
+        The dearest first.
+    badly_off : list of BadlyOff
+        The worst first.
+    policies : list of PolicyResult
+    trade_off : list of TradeOffPoint
+        By rising fairness; empty if groups overlap, or if no picture was asked for.
+    """
+
+    capacity_price: CapacityPrice
+    promise_prices: list[PromisePrice]
+    badly_off: list[BadlyOff]
+    policies: list[PolicyResult]
+    trade_off: list[TradeOffPoint]
+
+
 class CellResult(msgspec.Struct, frozen=True, kw_only=True):
     """One direction of one cell at its busiest horizon, before and after.
 
@@ -144,6 +262,8 @@ class CellResult(msgspec.Struct, frozen=True, kw_only=True):
         ``subscriber/class`` of those who end below MOS 2.
     shed : list of str
         Promises that could not be kept, and why.
+    explanation : Explanation, optional
+        Prices, who is badly off and what would lift them, other policies; None where nothing was optimised.
     """
 
     cell: str
@@ -168,6 +288,7 @@ class CellResult(msgspec.Struct, frozen=True, kw_only=True):
     below_mos_2: list[str]
     shed: list[str]
     allocations: list[AllocationRow]
+    explanation: Explanation | None = None
 
 
 class CellPoint(msgspec.Struct, frozen=True, kw_only=True):

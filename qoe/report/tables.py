@@ -8,7 +8,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import IO, Any, Final
 
 from qoe.report import text
-from qoe.report.result import AllocationRow, CellResult, ClassSummary, ReplayResult, SubscriberSummary
+from qoe.report.answers import explanation_of
+from qoe.report.explained import explained, policy_row
+from qoe.report.result import (
+    AllocationRow,
+    CellResult,
+    ClassSummary,
+    Explanation,
+    ReplayResult,
+    SubscriberSummary,
+)
 from qoe.report.story import cell_details, change_sentence, load_sentence
 
 WIDTH: Final = 96
@@ -176,6 +185,8 @@ def _cell(cell: CellResult, bold: Style) -> Iterator[str]:
     for line in aligned(header, rows, bold):
         yield f"  {line}"
     yield from _left_off(len(cell.allocations))
+    if cell.explanation:
+        yield from _explanation(cell.explanation, cell.capacity_bps, bold)
 
 
 def _figures(cell: CellResult) -> str:
@@ -228,4 +239,15 @@ def _answer(cell: dict[str, Any], bold: Style) -> Iterator[str]:
         for a in cell["allocations"]
     )
     for line in aligned("Subscriber Class >weight >share >rate >before >after", rows, bold):
+        yield f"  {line}"
+    explanation = explanation_of(cell)
+    if explanation:
+        yield from _explanation(explanation, cell["capacity_bps"], bold)
+
+
+def _explanation(explanation: Explanation, capacity_bps: float, bold: Style) -> Iterator[str]:
+    for told in explained(explanation, capacity_bps):
+        yield from textwrap.wrap(text.printable(told), WIDTH, initial_indent="  ", subsequent_indent="    ")
+    policies = map(policy_row, explanation.policies)
+    for line in aligned("Policy >mean_MOS >5th_percentile >below_2 >below_3", policies, bold):
         yield f"  {line}"

@@ -16,7 +16,7 @@ PACKAGES = "g++ make pkg-config libns3-dev"
 
 
 class Measured(NamedTuple):
-    """What ns-3's cell did within the time measured. Users are in the order of their RNTIs, by which it breaks ties.
+    """What ns-3's cell did within the time measured; users by their RNTIs, by which it breaks ties.
 
     Attributes
     ----------

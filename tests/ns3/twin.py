@@ -1,8 +1,8 @@
-"""ns-3's proportional fair scheduler (PfFfMacScheduler) in plain Python: slow, obvious, and all of its details.
+"""ns-3's proportional fair scheduler (PfFfMacScheduler) in plain Python: slow and obvious.
 
-Each group of each TTI goes to the user with the largest r/R. r is the transport block of that one group at its CQI;
-R is the exponential average of the transport blocks over 99 TTIs. All groups of a user make one transport block,
-whose modulation and coding is that of the worst of them.
+Each group of each TTI goes to the user with the largest r/R. r is the transport block of that one group at
+its CQI; R is the exponential average of the transport blocks over 99 TTIs. All groups of a user make one
+transport block, whose modulation and coding is that of the worst of them.
 """
 
 from __future__ import annotations
