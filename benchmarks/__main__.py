@@ -23,6 +23,7 @@ NAMES = {
     "mos": "MOS of many flows at once, beside one at a time; MOS of bearers at all shares",
     "cellsim": "TTIs a second through the cell simulator, by scheduler and number of bearers",
     "simulate": "mean MOS of policies in a simulated cell, on the same users, by load",
+    "ns3": "what users get in the simulated cell, beside ns-3's LTE cell (libns3-dev)",
     "peers": "other flow meters beside `qoe flows` on the same captures, whole processes",
     "agreement": "packets, bytes and flows of a labelled collection, beside other tools' counts",
     "twin": "every field of every record of a labelled collection, beside a slow, obvious twin",

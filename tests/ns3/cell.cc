@@ -222,7 +222,10 @@ Numbers(const std::string& text)
     std::istringstream in(text);
     for (std::string part; std::getline(in, part, ',');)
     {
-        numbers.push_back(std::stod(part));
+        double number = 0;
+        NS_ABORT_MSG_UNLESS(std::istringstream(part) >> number && number > 0,
+                            "--distances: '" << part << "' is not a number of metres above 0");
+        numbers.push_back(number);
     }
     return numbers;
 }

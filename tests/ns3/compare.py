@@ -15,6 +15,7 @@ from qoe_native.cellsim_data import Scheduler, Source
 from qoe_native.cellsim_setup import make_cell
 
 SETTLE_MS = 1000
+SCHEDULERS = {"Pf": Scheduler.PF, "FdMt": Scheduler.MAX_CI, "Rr": Scheduler.ROUND_ROBIN}
 
 
 class Compared(NamedTuple):
@@ -34,8 +35,9 @@ class Compared(NamedTuple):
 
     @property
     def error_ratio(self) -> npt.NDArray[np.float64]:
-        """Ours over ns-3's, less one."""
-        return self.ours_bps / self.theirs_bps - 1.0
+        """Ours over ns-3's, less one; 0 where neither gave anything."""
+        same = self.ours_bps == self.theirs_bps
+        return np.where(same, 1.0, self.ours_bps / np.where(same, 1.0, self.theirs_bps)) - 1.0
 
 
 def compare(measured: Measured) -> Compared:
@@ -43,20 +45,20 @@ def compare(measured: Measured) -> Compared:
 
     ns-3 grants whole groups, so what is left of the carrier beyond them is left out. A block carries what the
     modulation and coding that belongs to a CQI makes of 120 resource elements; the metric, in ns-3 as here,
-    takes the transport block of a single group.
+    takes the transport block of a single group. ns-3's round robin looks at the CQI of the whole carrier.
     """
     n_users, n_groups = len(measured.cqi), len(measured.bits)
     cell = make_cell(
         {
             "n_rb": n_groups * measured.group_rb,
             "rbg_rb": measured.group_rb,
-            "scheduler": Scheduler.PF,
+            "scheduler": SCHEDULERS[measured.scheduler],
             "rate_window_ms": WINDOW_TTI,
             "cqi_step_ms": 1,
         },
         [{} for _ in range(n_users)],
         [{"user": user, "kind": Source.FULL_BUFFER} for user in range(n_users)],
-        measured.cqi,
+        measured.wideband_cqi if measured.scheduler == "Rr" else measured.cqi,
         duration_ms=SETTLE_MS + measured.duration_ms,
         bits_per_rb=efficiency_bits("36.213-mcs"),
         metric_bits_per_rb=measured.bits[0] / measured.group_rb,

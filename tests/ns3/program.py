@@ -20,6 +20,7 @@ class Measured(NamedTuple):
 
     Attributes
     ----------
+    scheduler : str
     duration_ms : int
     group_rb : int
         Resource blocks of a group.
@@ -38,6 +39,7 @@ class Measured(NamedTuple):
         First transmissions, HARQ's, and what RLC received.
     """
 
+    scheduler: str
     duration_ms: int
     group_rb: int
     bits: npt.NDArray[np.int64]
@@ -96,6 +98,7 @@ def _read(said: dict[str, Any]) -> Measured:
         return np.array(digits, np.int8).reshape(len(users), -1, n_digits)
 
     return Measured(
+        scheduler=said["scheduler"],
         duration_ms=said["duration_ms"],
         group_rb=said["group_rb"],
         bits=bits,

@@ -28,6 +28,8 @@ class Scenario(NamedTuple):
         Of the users' places and of the fading.
     fading : {"none", "flat", "EPA"}
         Alike on all subcarriers, or multipath of 3GPP TS 36.101 annex B.2.1.
+    scheduler : {"Pf", "FdMt", "Rr"}
+        ns-3's: proportional fair, the best channel of each group, round robin.
     n_rb : int
     errors : bool
         Transport blocks may fail and are repeated.
@@ -36,6 +38,7 @@ class Scenario(NamedTuple):
 
     seed: int
     fading: str = "none"
+    scheduler: str = "Pf"
     n_rb: int = 50
     errors: bool = False
     n_users: int = 10
@@ -44,6 +47,7 @@ class Scenario(NamedTuple):
         """Options of the program; the fading's trace is written to a folder."""
         options: dict[str, object] = {
             "distances": ",".join(f"{distance:.0f}" for distance in self.distances_m()),
+            "scheduler": self.scheduler,
             "rb": self.n_rb,
             "errors": int(self.errors),
         }
