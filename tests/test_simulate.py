@@ -12,6 +12,7 @@ import pytest
 from qoe import applications
 from qoe.cli import main
 from qoe.errors import ConfigError
+from qoe.report.simulation import render
 from qoe.schema import AppClass
 from qoe.simulate import POLICIES, Run, Scenario, load_scenario, simulate, summarise
 from qoe.simulate import weights as held
@@ -49,6 +50,8 @@ def users(*apps: str, snr_db: float = 18.0) -> list[dict[str, object]]:
         ({"policies": ["qeo"]}, "did you mean 'qoe'"),
         ({"duration_s": 15.0}, "duration_s must be at least 10 s more"),
         ({"loads": [-1.0]}, "loads must be above 0"),
+        ({"interval_s": 60.0}, "interval_s must be 0.1 to 10"),
+        ({"radio": {"speed_kmh": 900.0}}, "speed_kmh must be above 0, to 250"),
         ({"cell": {"n_rb": 3}}, r"\$\.cell.*n_rb must be 6 to 275"),
         ({"radio": {"snr_db": [9, 3]}}, "low before high"),
         ({"class_weight": {"voice": 2.0}}, r"\$\.class_weight\.voice: unknown class"),
@@ -234,6 +237,15 @@ def test_a_summary_is_what_the_runs_say() -> None:
     assert ours.below_3_ratio == pytest.approx(np.mean(np.array(pooled) < 3))
     assert ours.mos_p5 == pytest.approx(np.percentile(pooled, 5))
     assert ours.promise_error_mean is not None
+
+
+@pytest.mark.parametrize("apps", [["other"], ["live_video"], ["web"]])
+def test_what_cannot_be_judged_is_left_out(apps: list[str]) -> None:
+    """A run in which nobody is judged has no mean, and is no error."""
+    plan = scenario(user=[{"apps": apps}], loads=[], policies=["qoe", "pf"], duration_s=12.0, warmup_s=2.0)
+    report = summarise(simulate(plan), plan)
+    assert all((p.mos_mean is None) == (apps == ["other"]) for p in report.policies)
+    assert "qoe" in render(report)
 
 
 def test_the_command_writes_table_json_and_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -39,11 +39,11 @@ class PolicySummary(msgspec.Struct, frozen=True, kw_only=True):
         Seeds.
     n_users_mean : float
         Users a run.
-    mos_mean, mos_mean_ci95 : float
+    mos_mean, mos_mean_ci95 : float, optional
         Measured: mean over runs of the mean over users, and half of its 95 % confidence interval (normal).
-    mos_p5 : float
+    mos_p5 : float, optional
         5th percentile over the users of all runs.
-    below_3_ratio : float
+    below_3_ratio : float, optional
         Part of users below MOS 3. A user's MOS is the mean over its applications.
     fairness : float
         Hossfeld index, mean over runs.
@@ -69,10 +69,10 @@ class PolicySummary(msgspec.Struct, frozen=True, kw_only=True):
     policy: str
     n_runs: int
     n_users_mean: float
-    mos_mean: float
-    mos_mean_ci95: float
-    mos_p5: float
-    below_3_ratio: float
+    mos_mean: float | None
+    mos_mean_ci95: float | None
+    mos_p5: float | None
+    below_3_ratio: float | None
     fairness: float
     rate_bps: float
     classes: dict[str, float]
@@ -195,7 +195,10 @@ def _row(row: PolicySummary, names: list[str]) -> list[str]:
 
 
 def _sentence(ours: PolicySummary) -> str:
-    told = f"qoe: {ours.gain_over_pf:+.2f} ± {ours.gain_over_pf_ci95:.2f} MOS over pf on the same users"
+    told = f"qoe: {ours.gain_over_pf:+.2f}"
+    if ours.gain_over_pf_ci95 is not None:
+        told += f" ± {ours.gain_over_pf_ci95:.2f}"
+    told += " MOS over pf on the same users"
     for cut, other in ((ours.below_3_cut_vs_pf, "pf"), (ours.below_3_cut_vs_strict, "strict_priority")):
         if cut is not None:
             more = "fewer" if cut >= 0 else "more"

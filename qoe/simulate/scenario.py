@@ -129,7 +129,7 @@ class RadioSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     def __post_init__(self) -> None:
         low, high = self.snr_db
         require(-10.0 <= low <= high <= 40.0, f"snr_db must be -10 to 40, low before high, not {self.snr_db}")
-        require(0.0 < self.speed_kmh <= 500.0, f"speed_kmh must be above 0, to 500, not {self.speed_kmh}")
+        require(0.0 < self.speed_kmh <= 250.0, f"speed_kmh must be above 0, to 250, not {self.speed_kmh}")
 
 
 class UserSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -213,7 +213,7 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     def __post_init__(self) -> None:
         require(bool(self.users), "at least one [[user]] is needed")
-        require(0.0 < self.interval_s <= 60.0, f"interval_s must be above 0, to 60, not {self.interval_s}")
+        require(0.1 <= self.interval_s <= 10.0, f"interval_s must be 0.1 to 10, not {self.interval_s}")
         long_enough = 0.0 <= self.warmup_s <= self.duration_s - 10.0 and self.duration_s <= _MOST_S
         require(long_enough, "duration_s must be at least 10 s more than warmup_s, and a day at most")
         require(1 <= self.n_seeds <= 10_000, f"n_seeds must be 1 to 10000, not {self.n_seeds}")

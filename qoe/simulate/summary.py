@@ -51,7 +51,7 @@ def _policy(runs: Sequence[Run], pf: Sequence[Run], strict: Sequence[Run]) -> Po
     first = runs[0]
     means = _means(runs)
     pooled = _pooled(runs)
-    below = float(np.mean(pooled < POOR_MOS))
+    below = float(np.mean(pooled < POOR_MOS)) if pooled.size else None
     gains = means - _means(pf) if pf and first.policy != "pf" else None
     errors = _promise_errors(runs)
     return PolicySummary(
@@ -60,9 +60,9 @@ def _policy(runs: Sequence[Run], pf: Sequence[Run], strict: Sequence[Run]) -> Po
         policy=first.policy,
         n_runs=len(runs),
         n_users_mean=float(np.mean([len(run.population.users) for run in runs])),
-        mos_mean=float(means.mean()),
-        mos_mean_ci95=_ci95(means),
-        mos_p5=float(np.percentile(pooled, 5)),
+        mos_mean=_finite(float(means.mean())),
+        mos_mean_ci95=_finite(_ci95(means)),
+        mos_p5=float(np.percentile(pooled, 5)) if pooled.size else None,
         below_3_ratio=below,
         fairness=float(np.mean([fairness(_by_user(run)) for run in runs])),
         rate_bps=float(np.mean([run.rate_bps.sum() for run in runs])),
@@ -71,8 +71,8 @@ def _policy(runs: Sequence[Run], pf: Sequence[Run], strict: Sequence[Run]) -> Po
         promise_error_mean=_finite(float(np.mean([abs(np.diff(_promised(run))[0]) for run in runs]))),
         promise_error_bearer_mean=float(errors.mean()) if errors.size else None,
         gap_ratio_mean=_finite(float(np.mean([run.gap_ratio for run in runs]))),
-        gain_over_pf=None if gains is None else float(gains.mean()),
-        gain_over_pf_ci95=None if gains is None else _ci95(gains),
+        gain_over_pf=None if gains is None else _finite(float(gains.mean())),
+        gain_over_pf_ci95=None if gains is None else _finite(_ci95(gains)),
         below_3_cut_vs_pf=_cut(below, pf) if first.policy != "pf" else None,
         below_3_cut_vs_strict=_cut(below, strict) if first.policy != "strict_priority" else None,
     )
@@ -85,7 +85,9 @@ def _by_user(run: Run) -> FloatArray:
 
 
 def _means(runs: Sequence[Run]) -> FloatArray:
-    return np.array([_by_user(run).mean() for run in runs])
+    """Mean of each run; NaN where nothing is judged."""
+    users = [_by_user(run) for run in runs]
+    return np.array([mos.mean() if mos.size else np.nan for mos in users])
 
 
 def _pooled(runs: Sequence[Run]) -> FloatArray:
@@ -108,9 +110,9 @@ def _promise_errors(runs: Sequence[Run]) -> FloatArray:
     return np.concatenate([np.abs(run.promised - run.mos)[_both(run)] for run in runs])
 
 
-def _cut(below: float, others: Sequence[Run]) -> float | None:
-    theirs = float(np.mean(_pooled(others) < POOR_MOS)) if others else 0.0
-    return 1.0 - below / theirs if theirs > 0 else None
+def _cut(below: float | None, others: Sequence[Run]) -> float | None:
+    theirs = float(np.mean(_pooled(others) < POOR_MOS)) if others and below is not None else 0.0
+    return 1.0 - below / theirs if below is not None and theirs > 0 else None
 
 
 def _ci95(values: FloatArray) -> float:
