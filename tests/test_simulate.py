@@ -239,6 +239,48 @@ def test_a_summary_is_what_the_runs_say() -> None:
     assert ours.promise_error_mean is not None
 
 
+def test_intents_are_held_and_held_to_account(tmp_path: Path) -> None:
+    """An intent at its hours is met where the cell can; one that asks too much is not, and says why."""
+    (tmp_path / "intents.toml").write_text("""
+        [[intent]]
+        name = "calls of gold"
+        who = { tier = "gold" }
+        when = { from = "17:00", to = "20:00" }
+        target = { mos_at_least = 4.0 }
+        [[intent]]
+        name = "films without end"
+        priority = 90
+        what = { class = "video" }
+        target = { mos_at_least = 4.85 }
+        [[intent]]
+        name = "at night"
+        when = { from = "01:00", to = "02:00" }
+        target = { weight = 2.0 }
+    """)
+    crowd = [{"apps": ["call"], "tier": "gold"}, {"apps": ["video", "bulk"], "count": 9}]
+    plan = scenario(
+        user=crowd,
+        tier={"gold": {}},
+        loads=[],
+        policies=["qoe", "pf"],
+        intents="intents.toml",
+        duration_s=60.0,
+    )
+    report = summarise(simulate(plan, folder=tmp_path), plan)
+    ours = next(p for p in report.policies if p.policy == "qoe")
+    gold, films, night = ours.intents
+    assert gold.n_intervals >= 45
+    assert gold.n_met >= 0.9 * gold.n_intervals
+    assert films.n_met < 0.5 * films.n_intervals
+    assert sum(films.reasons.values()) == films.n_intervals - films.n_met
+    assert (night.intent, night.n_intervals) == ("at night", 0)
+    told = render(report)
+    assert "intent films without end: met in" in told
+    assert next(p for p in report.policies if p.policy == "pf").intents == []
+    with pytest.raises(ConfigError, match=r"missing\.toml: cannot be read"):
+        simulate(scenario(intents="missing.toml"), folder=tmp_path)
+
+
 @pytest.mark.parametrize("apps", [["other"], ["live_video"], ["web"]])
 def test_what_cannot_be_judged_is_left_out(apps: list[str]) -> None:
     """A run in which nobody is judged has no mean, and is no error."""

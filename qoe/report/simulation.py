@@ -24,6 +24,25 @@ POLICY_COLOURS: Final = {
 }
 
 
+class IntentResult(msgspec.Struct, frozen=True, kw_only=True):
+    """How an intent fared at one load, over all seeds.
+
+    Attributes
+    ----------
+    intent : str
+        Its name.
+    n_intervals, n_met : int
+        Intervals in which somebody was concerned and judged, and those in which it was met.
+    reasons : dict of str to int
+        Intervals in which it was not, by reason.
+    """
+
+    intent: str
+    n_intervals: int
+    n_met: int
+    reasons: dict[str, int]
+
+
 class PolicySummary(msgspec.Struct, frozen=True, kw_only=True):
     """One policy at one load, over all seeds.
 
@@ -62,6 +81,8 @@ class PolicySummary(msgspec.Struct, frozen=True, kw_only=True):
         Mean MOS above that of ``pf`` on the same seeds, and half of its 95 % confidence interval.
     below_3_cut_vs_pf, below_3_cut_vs_strict : float, optional
         Part by which there are fewer users below MOS 3 than with ``pf``, ``strict_priority``.
+    intents : list of IntentResult
+        Of ``qoe``, where the scenario has intents.
     """
 
     load: float | None
@@ -84,6 +105,7 @@ class PolicySummary(msgspec.Struct, frozen=True, kw_only=True):
     gain_over_pf_ci95: float | None = None
     below_3_cut_vs_pf: float | None = None
     below_3_cut_vs_strict: float | None = None
+    intents: list[IntentResult] = []
 
 
 class UserResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -178,6 +200,8 @@ def _block(report: SimulationReport, load: float | None, bold: Style) -> Iterato
     ours = next((row for row in rows if row.gain_over_pf is not None and row.policy == "qoe"), None)
     if ours:
         yield _sentence(ours)
+    for row in rows:
+        yield from map(_intent, row.intents)
 
 
 def _row(row: PolicySummary, names: list[str]) -> list[str]:
@@ -206,6 +230,16 @@ def _sentence(ours: PolicySummary) -> str:
     if ours.promise_error_mean is not None:
         told += f"; promises off by {ours.promise_error_mean:.2f}"
     return told
+
+
+def _intent(found: IntentResult) -> str:
+    name = text.printable(found.intent)
+    if found.n_intervals == 0:
+        return f"intent {name}: nobody was concerned"
+    told = f"intent {name}: met in {text.percent(found.n_met / found.n_intervals)} of"
+    told += f" {text.plural(found.n_intervals, 'interval')}"
+    missed = [f"{reason.replace('_', ' ')} {count:,}" for reason, count in found.reasons.items()]
+    return told + (f"; missed for {text.some(missed, 4)}" if missed else "")
 
 
 _WIDTH: Final = 760

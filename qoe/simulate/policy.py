@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
 
 from qoe.optimise import Allocation, CellProblem, solve
+from qoe.optimise.curves import invert
 from qoe.schema import CLASS_NAMES, AppClass, Curves, FloatArray, IntArray, RecordArray
 from qoe.simulate import weights
-from qoe.simulate.observe import bearers
+from qoe.simulate.observe import HORIZON_S, bearers
 from qoe.simulate.population import Population
 from qoe.simulate.scenario import Scenario
+from qoe.simulate.score import score
+from qoe.simulate.wishes import Wishes
 from qoe.utility import curves
 from qoe.utility.robust import expected
 from qoe_native.cellsim_data import Cell, Scheduler
@@ -89,6 +92,8 @@ class Controller:
         Tiers, whether anybody may starve.
     population : Population
         The users.
+    wishes : Wishes, optional
+        Intents that are to hold.
 
     Attributes
     ----------
@@ -98,6 +103,7 @@ class Controller:
 
     scenario: Scenario
     population: Population
+    wishes: Wishes | None = None
     decisions: list[Decision] = field(default_factory=list)
     _running: FloatArray = field(init=False)
     _weight: FloatArray = field(init=False)
@@ -119,8 +125,14 @@ class Controller:
         which, seen = bearers(cell, self.population, n_rows)
         if which.size == 0:
             return
-        allocation = solve([self.problem(which, seen)])[0]
         at_ms = n_rows * int(cell.config["interval_ms"][0])
+        problem = self.problem(which, seen)
+        if self.wishes:
+            problem = self.wishes.into(problem, at_ms)
+        allocation = solve([self._steady(problem, which, seen)])[0]
+        if self.wishes and at_ms > self.scenario.warmup_s * 1e3:
+            begin_ms = max(0, at_ms - int(HORIZON_S * 1e3))
+            self.wishes.judge(score(cell, self.population, begin_ms, at_ms)[which], allocation)
         self.decisions.append(Decision(at_ms, which, seen, allocation))
         self._running[which] = allocation.share_ratio
         self._weight[which] = weights.moved(self._weight[which], seen, allocation.share_ratio)
@@ -148,18 +160,27 @@ class Controller:
         )
 
     def _least(self, which: IntArray, seen: RecordArray) -> FloatArray:
-        """Shares that are not taken away: against starvation, and against jumps.
+        """Shares that nobody falls below, against starvation.
 
         Games that stream pictures keep nothing: below what they send they are worth nothing to anybody.
         """
-        least = np.zeros(which.size)
-        if self.scenario.no_starvation:
-            least = np.minimum(seen["share_observed"], LEAST_SHARE_RATIO / which.size)
-        least = np.maximum(least, KEPT_RATIO * np.nan_to_num(self._running[which]))
-        least[seen["app_class"] == AppClass.GAMING] = 0.0
-        adaptive = weights.follows_rate(seen)
-        least[adaptive] = np.maximum(least, weights.HELD_RATIO * seen["share_observed"])[adaptive]
-        return np.asarray(least * min(1.0, _MOST_KEPT / max(least.sum(), 1e-9)))
+        if not self.scenario.no_starvation:
+            return np.zeros(which.size)
+        least = np.minimum(seen["share_observed"], LEAST_SHARE_RATIO / which.size)
+        return np.where(seen["app_class"] == AppClass.GAMING, 0.0, least)
+
+    def _steady(self, problem: CellProblem, which: IntArray, seen: RecordArray) -> CellProblem:
+        """Let shares fall slowly, as far as what is promised leaves room."""
+        floor = np.nan_to_num(invert(problem.curves, np.nan_to_num(problem.floor_mos, nan=1.0)))
+        promised = np.maximum(problem.min_share_ratio, np.where(np.isnan(problem.floor_mos), 0.0, floor))
+        kept = KEPT_RATIO * np.nan_to_num(self._running[which])
+        kept[seen["app_class"] == AppClass.GAMING] = 0.0
+        held = np.where(weights.follows_rate(seen), weights.HELD_RATIO * seen["share_observed"], 0.0)
+        kept = np.maximum(kept, held)
+        more = np.maximum(kept - promised, 0.0)
+        room = np.clip((_MOST_KEPT - promised.sum()) / max(more.sum(), 1e-9), 0.0, 1.0)
+        least = np.where(more > 0, promised + room * more, problem.min_share_ratio)
+        return replace(problem, min_share_ratio=least)
 
 
 def utilities(seen: RecordArray) -> Curves:

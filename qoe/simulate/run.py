@@ -9,13 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
+from qoe.intent import IntentsFile, IntentSummary, load_intents
 from qoe.schema import FloatArray
 from qoe.simulate import policy as policies
 from qoe.simulate.policy import Controller
 from qoe.simulate.population import Population, build, populate
 from qoe.simulate.radio import CqiArray, find_traces, read_traces
-from qoe.simulate.scenario import Scenario
+from qoe.simulate.scenario import Scenario, start_s
 from qoe.simulate.score import score
+from qoe.simulate.wishes import Wishes
 from qoe_native.cellsim import run
 from qoe_native.cellsim_data import Cell
 
@@ -42,6 +44,8 @@ class Run:
         Means over the time that is judged.
     gap_ratio : float
         Mean certified gap of the decisions; NaN without.
+    intents : tuple of IntentSummary
+        How each fared, interval by interval, after the warm-up; empty without.
     """
 
     policy: str
@@ -53,6 +57,7 @@ class Run:
     rate_bps: FloatArray
     airtime_ratio: FloatArray
     gap_ratio: float
+    intents: tuple[IntentSummary, ...] = ()
 
 
 OnRun = Callable[[Run], None]
@@ -92,12 +97,13 @@ def simulate(
         A trace or the file of intents cannot be read.
     """
     traces = read_traces(find_traces(scenario.radio.traces, Path(folder)), on_note)
+    intents = load_intents(Path(folder) / scenario.intents) if scenario.intents else None
     loads: Sequence[float | None] = scenario.loads or (None,)
     seeds = range(scenario.seed, scenario.seed + scenario.n_seeds)
     tasks = [(load, seed) for load in loads for seed in seeds]
     done: list[Run] = []
     with ThreadPoolExecutor(n_threads) as pool:
-        for runs in pool.map(lambda task: list(_runs(scenario, traces, *task)), tasks):
+        for runs in pool.map(lambda task: list(_runs(scenario, traces, intents, *task)), tasks):
             for one in runs:
                 done.append(one)
                 if on_run:
@@ -105,11 +111,17 @@ def simulate(
     return done
 
 
-def _runs(scenario: Scenario, traces: Sequence[CqiArray], load: float | None, seed: int) -> Iterable[Run]:
+def _runs(
+    scenario: Scenario,
+    traces: Sequence[CqiArray],
+    intents: IntentsFile | None,
+    load: float | None,
+    seed: int,
+) -> Iterable[Run]:
     population = populate(scenario, traces, seed, load)
     fresh = build(scenario, population, seed)
     for name in scenario.policies:
-        yield run_policy(scenario, population, copied(fresh), name, seed, load)
+        yield run_policy(scenario, population, copied(fresh), name, seed, load, intents)
 
 
 def copied(cell: Cell) -> Cell:
@@ -118,7 +130,13 @@ def copied(cell: Cell) -> Cell:
 
 
 def run_policy(
-    scenario: Scenario, population: Population, cell: Cell, name: str, seed: int, load: float | None
+    scenario: Scenario,
+    population: Population,
+    cell: Cell,
+    name: str,
+    seed: int,
+    load: float | None,
+    intents: IntentsFile | None = None,
 ) -> Run:
     """Run one policy on a cell that is set up.
 
@@ -134,6 +152,8 @@ def run_policy(
         The policy.
     seed, load : int, float or None
         What the result says of them.
+    intents : IntentsFile, optional
+        What ``qoe`` is to hold.
 
     Returns
     -------
@@ -141,7 +161,8 @@ def run_policy(
     """
     interval_ms = int(cell.config["interval_ms"][0])
     n_rows = int(scenario.duration_s * 1e3) // interval_ms
-    controller = Controller(scenario, population) if name == "qoe" else None
+    wishes = Wishes(intents, start_s(scenario)) if intents and name == "qoe" else None
+    controller = Controller(scenario, population, wishes) if name == "qoe" else None
     policies.start(name, cell, population)
     for row in range(n_rows):
         run(cell, interval_ms)
@@ -160,6 +181,7 @@ def run_policy(
         rate_bps=judged["served_bytes"].sum(axis=0) * 8 / seconds,
         airtime_ratio=judged["airtime_ratio"].mean(axis=0),
         gap_ratio=_gap_ratio(controller),
+        intents=wishes.summaries(end_ms) if wishes else (),
     )
 
 

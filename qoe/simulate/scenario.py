@@ -11,6 +11,8 @@ A scenario::
                                      # the cell; without it the cell has the users that are listed
     policies = ["qoe", "pf"]         # default: all
     no_starvation = true             # nobody below half of an equal share, unless it asks for less
+    intents = "intents.toml"         # optional, beside this file: what `qoe` is to hold, and
+    start = 2026-11-30T18:00:00Z     # when the runs begin, for intents that hold at certain hours
 
     [cell]
     n_rb = 50                        # resource blocks of 180 kHz: 50 are 10 MHz
@@ -29,6 +31,7 @@ A scenario::
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from enum import IntEnum
 from pathlib import Path
 from typing import Final
@@ -194,6 +197,10 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         Of `POLICIES`.
     no_starvation : bool
         The optimiser leaves nobody without half of an equal share, unless it asks for less.
+    intents : str
+        Name of a file of intents, relative to the scenario's; empty for none.
+    start : datetime
+        When the runs begin; without a time zone UTC is meant.
     """
 
     name: str = "simulation"
@@ -210,6 +217,8 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     loads: tuple[float, ...] = ()
     policies: tuple[str, ...] = POLICIES
     no_starvation: bool = True
+    intents: str = ""
+    start: datetime = datetime(2026, 11, 30, 18, tzinfo=UTC)
 
     def __post_init__(self) -> None:
         require(bool(self.users), "at least one [[user]] is needed")
@@ -223,6 +232,12 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             require(policy in POLICIES, f"no policy {policy!r}; {suggestion(policy, POLICIES)}")
         require(bool(self.policies), "at least one policy is needed")
         _check_names(self)
+
+
+def start_s(scenario: Scenario) -> float:
+    """When the runs begin, in seconds since 1970."""
+    start = scenario.start
+    return (start if start.tzinfo else start.replace(tzinfo=UTC)).timestamp()
 
 
 def _check_names(scenario: Scenario) -> None:

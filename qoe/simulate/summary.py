@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
 from qoe.mos.aggregate import fairness
-from qoe.report.simulation import PolicySummary, SimulationReport, UserResult
+from qoe.report.simulation import IntentResult, PolicySummary, SimulationReport, UserResult
 from qoe.schema import CLASS_NAMES, BoolArray, FloatArray
 from qoe.simulate.run import Run
 from qoe.simulate.scenario import Scenario
@@ -75,7 +76,26 @@ def _policy(runs: Sequence[Run], pf: Sequence[Run], strict: Sequence[Run]) -> Po
         gain_over_pf_ci95=None if gains is None else _finite(_ci95(gains)),
         below_3_cut_vs_pf=_cut(below, pf) if first.policy != "pf" else None,
         below_3_cut_vs_strict=_cut(below, strict) if first.policy != "strict_priority" else None,
+        intents=_intents(runs),
     )
+
+
+def _intents(runs: Sequence[Run]) -> list[IntentResult]:
+    """Add up how each intent fared in all runs."""
+    results = []
+    for same in zip(*(run.intents for run in runs), strict=True):
+        reasons: Counter[str] = Counter()
+        for one in same:
+            reasons.update(one.reasons)
+        results.append(
+            IntentResult(
+                intent=same[0].intent,
+                n_intervals=sum(one.n_intervals for one in same),
+                n_met=sum(one.n_met for one in same),
+                reasons=dict(reasons),
+            )
+        )
+    return results
 
 
 def _by_user(run: Run) -> FloatArray:
