@@ -6,7 +6,8 @@ checkout. Where there are none, loads are made up, and every result says so: suc
 machinery works, not how well real cells are forecast.
 
 Each model sees four weeks, then forecasts after every hour. Scored are series without gaps: ``all`` of them
-over all that follows, and ``held out``: every other one, from the sixth week on, on which nothing was chosen.
+over all that follows, and ``held out``: every other one, from the sixth week on, on which no
+parameter was fitted, though they were in sight.
 `mase` is the mean absolute error over that of the weekly seasonal naive within the first four weeks;
 `mase_ratio_to_seasonal_naive` is that over the better of the daily and the weekly seasonal naive on the
 same hours. An hour is busy when its load is in the cell's own top tenth of the four weeks before the day of
