@@ -50,6 +50,10 @@ def users(*apps: str, snr_db: float = 18.0) -> list[dict[str, object]]:
         ({"policies": ["qeo"]}, "did you mean 'qoe'"),
         ({"duration_s": 15.0}, "duration_s must be at least 10 s more"),
         ({"loads": [-1.0]}, "loads must be above 0"),
+        ({"user": [{"apps": ["call", "video_call"]}]}, "apps must be of different classes"),
+        ({"user": [{"apps": ["web"], "snr_db": 99.0}]}, "snr_db must be -10 to 40"),
+        ({"class_weight": {"voip": -1.0}}, r"\$\.class_weight\.voip: must be 1e-6"),
+        ({"policies": ["pf", "pf"]}, "policies must name each one once"),
         ({"interval_s": 60.0}, "interval_s must be 0.1 to 10"),
         ({"radio": {"speed_kmh": 900.0}}, "speed_kmh must be above 0, to 250"),
         ({"cell": {"n_rb": 3}}, r"\$\.cell.*n_rb must be 6 to 275"),
@@ -204,6 +208,7 @@ def test_weights_give_each_class_what_it_needs_while_it_sends() -> None:
     assert part[App.CALL] >= 0.03
     given = held.filled(np.array([np.nan, 0.2, 0.4]), np.array([3, 3, 4]))
     assert given.tolist() == [0.2, 0.2, 0.4]
+    assert (held.filled(np.zeros(2), np.array([3, 3])) > 0).all()
 
 
 def test_the_same_seed_gives_the_same_result_whatever_runs_beside_it() -> None:

@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     from qoe.simulate import simulate, summarise
 
     scenario = _scenario(args)
-    folder = Path.cwd() if args.traces else args.scenario.parent
+    folder = args.scenario.parent
     progress = _Progress(scenario)
     runs = simulate(
         scenario,
@@ -95,16 +95,20 @@ def _scenario(args: argparse.Namespace) -> Scenario:
     scenario = load_scenario(args.scenario)
     raw = msgspec.to_builtins(scenario)
     given = {
-        "policies": args.policies and args.policies.split(","),
-        "loads": args.loads and [_number(x) for x in args.loads.split(",")],
+        "policies": args.policies and _parts(args.policies),
+        "loads": args.loads and [_number(x) for x in _parts(args.loads)],
         "n_seeds": args.seeds,
         "seed": args.seed,
         "duration_s": args.duration,
     }
-    raw |= {key: value for key, value in given.items() if value is not None}
+    raw |= {key: value for key, value in given.items() if value not in (None, "")}
     if args.traces:
-        raw["radio"]["traces"] = args.traces
+        raw["radio"]["traces"] = [str(Path(pattern).absolute()) for pattern in args.traces]
     return convert(raw, Scenario)
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _number(text: str) -> float:

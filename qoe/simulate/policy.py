@@ -57,7 +57,8 @@ def start(policy: str, cell: Cell, population: Population) -> None:
     """
     cell.config["scheduler"] = SCHEDULER[policy]
     if policy in ("weighted_pf", "qoe"):
-        cell.bearers["weight"] = population.weight / population.weight.mean()
+        weight = np.maximum(population.weight, weights.LEAST_WEIGHT * population.weight.mean())
+        cell.bearers["weight"] = weight / weight.mean()
 
 
 @dataclass(slots=True)

@@ -43,7 +43,8 @@ def find_traces(patterns: Sequence[str], folder: Path) -> list[Path]:
     """
     found: set[Path] = set()
     for pattern in patterns:
-        names = glob.glob(str(folder / pattern), recursive=True)
+        whole = pattern if Path(pattern).is_absolute() else f"{glob.escape(str(folder))}/{pattern}"
+        names = glob.glob(whole, recursive=True)
         if not names:
             raise ConfigError(f"no file matches {str(folder / pattern)!r}", "$.radio.traces")
         found.update(map(Path, names))
@@ -98,7 +99,7 @@ def read_cqi(path: Path) -> CqiArray:
         The file cannot be read or has no such column.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             rows = csv.DictReader(file)
             if _COLUMN not in (rows.fieldnames or ()):
                 raise ConfigError(f"has no column {_COLUMN}: give a log of CQI, a row a second", str(path))
@@ -107,11 +108,20 @@ def read_cqi(path: Path) -> CqiArray:
         raise ConfigError(f"cannot be read: {error}", str(path)) from None
     values: list[int] = []
     for text in texts:
-        if text.strip().isdigit():
-            values.append(min(int(text), 15))
+        value = _number(text)
+        if value is not None:
+            values.append(min(max(round(value), 0), 15))
         elif values:
             values.append(values[-1])
     return np.array(values, dtype=np.int8)
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if np.isfinite(value) else None
 
 
 def draw(traces: Sequence[CqiArray], n_users: int, n_steps: int, rng: np.random.Generator) -> CqiArray:

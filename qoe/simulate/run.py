@@ -160,7 +160,7 @@ def run_policy(
     Run
     """
     interval_ms = int(cell.config["interval_ms"][0])
-    n_rows = int(scenario.duration_s * 1e3) // interval_ms
+    n_rows = round(scenario.duration_s * 1e3) // interval_ms
     wishes = Wishes(intents, start_s(scenario)) if intents and name == "qoe" else None
     controller = Controller(scenario, population, wishes) if name == "qoe" else None
     policies.start(name, cell, population)
@@ -168,7 +168,7 @@ def run_policy(
         run(cell, interval_ms)
         if controller:
             controller.decide(cell, row + 1)
-    begin_ms, end_ms = int(scenario.warmup_s * 1e3) // interval_ms * interval_ms, n_rows * interval_ms
+    begin_ms, end_ms = round(scenario.warmup_s * 1e3) // interval_ms * interval_ms, n_rows * interval_ms
     judged = cell.records[begin_ms // interval_ms : n_rows]
     seconds = (end_ms - begin_ms) / 1e3
     return Run(

@@ -41,7 +41,7 @@ import msgspec
 from qoe.config import Tier
 from qoe.errors import ConfigError
 from qoe.schema import CLASS_NAMES, AppClass
-from qoe.toml import read_toml, require, require_positive, require_weight, suggestion
+from qoe.toml import is_weight, read_toml, require, require_positive, require_weight, suggestion
 
 
 class App(IntEnum):
@@ -141,7 +141,7 @@ class UserSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     Attributes
     ----------
     apps : tuple of str
-        Of `APPS`, each once: what they do at the same time.
+        Of `APPS`, each of another class: what they do at the same time.
     count : float
         How many, a whole number; where `Scenario.loads` are given how often, in proportion.
     tier : str
@@ -162,7 +162,12 @@ class UserSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         require(bool(self.apps), f"apps must name one at least; known: {', '.join(APPS)}")
         for app in self.apps:
             require(app in APPS, f"no app {app!r}; {suggestion(app, APPS)}")
-        require(len(set(self.apps)) == len(self.apps), "apps must name each one once")
+        classes = {APP_CLASS[kind] for kind in self.kinds}
+        require(
+            len(classes) == len(self.apps), "apps must be of different classes: a user has one bearer a class"
+        )
+        snr_db = self.snr_db
+        require(snr_db is None or -10.0 <= snr_db <= 40.0, f"snr_db must be -10 to 40, not {snr_db}")
         require(0 < self.count <= 1000, f"count must be above 0, to 1000, not {self.count}")
         require_weight("weight", self.weight)
 
@@ -231,6 +236,8 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         for policy in self.policies:
             require(policy in POLICIES, f"no policy {policy!r}; {suggestion(policy, POLICIES)}")
         require(bool(self.policies), "at least one policy is needed")
+        for name, listed in (("policies", self.policies), ("loads", self.loads)):
+            require(len(set(listed)) == len(listed), f"{name} must name each one once: {listed}")
         _check_names(self)
 
 
@@ -247,9 +254,11 @@ def _check_names(scenario: Scenario) -> None:
             raise ConfigError(f"no tier {user.tier!r}; {hint}", f"$.user[{i}].tier")
         if not scenario.loads and user.count != int(user.count):
             raise ConfigError(f"must be a whole number, not {user.count}", f"$.user[{i}].count")
-    for name in scenario.class_weights:
+    for name, weight in scenario.class_weights.items():
         if name not in CLASS_NAMES:
             raise ConfigError(f"unknown class; {suggestion(name, CLASS_NAMES)}", f"$.class_weight.{name}")
+        if not is_weight(weight):
+            raise ConfigError(f"must be 1e-6 to 1e6, not {weight}", f"$.class_weight.{name}")
 
 
 def load_scenario(path: str | Path) -> Scenario:

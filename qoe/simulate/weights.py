@@ -23,7 +23,8 @@ _SHED_RATIO: Final = 0.7  # with less than that of what it sends, a streamed gam
 _ADAPTIVE_WEIGHT: Final = 5.0  # of calls with picture, less as they take more than their share
 _PAGE_ACTIVE_RATIO: Final = 0.02  # at least, so that no page has all of the cell
 _FOLLOWED: Final = 0.3  # part of a change of weight that players and downloads see at once
-_LEAST_WEIGHT: Final = 0.01  # of the mean
+LEAST_WEIGHT: Final = 0.01
+"""Least weight, in multiples of the mean."""
 _LITTLE_SHARE: Final = 1e-3
 
 
@@ -110,5 +111,5 @@ def filled(weight: FloatArray, app_class: IntArray) -> FloatArray:
     for value in np.unique(app_class[~known]):
         alike = known & (app_class == value)
         result[~known & (app_class == value)] = weight[alike if alike.any() else known].mean()
-    weights: FloatArray = np.maximum(result, _LEAST_WEIGHT * result.mean())
+    weights: FloatArray = np.maximum(result, LEAST_WEIGHT * (result.mean() or 1.0))
     return weights
