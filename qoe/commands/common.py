@@ -131,6 +131,14 @@ def write_file(path: Path, data: bytes) -> None:
         sink.write(data)
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder for output, unless it is there; whatever keeps it from being is one clear error."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise QoeError(f"{folder}: cannot be made: {error.strerror or error}") from None
+
+
 def require_folder(output: Path) -> None:
     """Refuse a file whose folder does not exist, before anything is computed for it."""
     if not output.parent.is_dir():

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from qoe.commands import common, live
-from qoe.errors import ConfigError, QoeError
+from qoe.errors import ConfigError
 
 if TYPE_CHECKING:
     from qoe.interface import Interface
@@ -143,10 +143,7 @@ def _flows_writer(folder: Path, stack: ExitStack) -> OnFlows:
     from qoe.flows import address_texts
     from qoe.report.rows import FlowWriter
 
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise QoeError(f"{folder}: cannot be made: {error.strerror or error}") from None
+    common.make_folder(folder)
     sink = stack.enter_context(common.writing(folder / "flows.csv"))
     return stack.enter_context(FlowWriter(sink, "csv", address_texts)).write
 

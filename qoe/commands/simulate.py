@@ -12,6 +12,7 @@ from qoe.commands import common
 from qoe.errors import QoeError
 
 if TYPE_CHECKING:
+    from qoe.report.simulation import SimulationReport
     from qoe.simulate import Run, Scenario
 
 _EXAMPLES: Final = """\
@@ -20,8 +21,8 @@ examples:
   qoe simulate examples/evening.toml --policies qoe,pf --seeds 5 --json
   qoe simulate examples/evening.toml --traces 'drives/*.csv' --loads 1.2,1.6,2,3 --out results/
 
-A scenario names the users and what they do, the cell, the radio, the loads and the policies: the example
-explains every key. The MOS is what the simulated applications went through, not what was promised.
+A scenario names the users and what they do, the cell, the radio, the loads and the policies:
+docs/simulate.md tells more. The MOS is what the simulated applications went through, not what was promised.
 """
 _OUT_FILES: Final = ("simulation.json", "simulation.html", "simulation.txt")
 
@@ -132,20 +133,11 @@ class _Progress:
             print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
 
 
-def _write(folder: Path, report: object) -> None:
-    from importlib import resources
-
+def _write(folder: Path, report: SimulationReport) -> None:
     from qoe.report import simulation
     from qoe.report.result import to_json
-    from qoe.report.simulation import SimulationReport
 
-    assert isinstance(report, SimulationReport)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise QoeError(f"{folder}: cannot be made: {error.strerror or error}") from None
-    style = resources.files("qoe.report").joinpath("page.css").read_text(encoding="utf-8")
-    pages = (to_json(report), simulation.page(report, style).encode(), simulation.render(report).encode())
+    common.make_folder(folder)
+    pages = (to_json(report), simulation.page(report).encode(), simulation.render(report).encode())
     for name, data in zip(_OUT_FILES, pages, strict=True):
-        with common.writing(folder / name) as sink:
-            sink.write(data)
+        common.write_file(folder / name, data)

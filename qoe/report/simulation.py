@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from qoe.report import charts, text
+from qoe.report import charts, markup, text
 from qoe.report.tables import Style, aligned
 
 POLICY_COLOURS: Final = {
@@ -324,36 +324,27 @@ def _steps(mos: list[float]) -> str:
     return "".join([*points, f"H{_x(5.0):.1f}"])
 
 
-def page(report: SimulationReport, style: str) -> str:
+def page(report: SimulationReport) -> str:
     """Write a simulation as one self-contained page: a picture and a table a load.
 
     Parameters
     ----------
     report : SimulationReport
         Of `qoe.simulate.summarise`.
-    style : str
-        CSS.
 
     Returns
     -------
     str
         A whole HTML document.
     """
-    sections = []
-    for load in _loads(report):
-        lines = "\n".join(_block(report, load, str))
-        sections.append(
-            charts.tag(
-                "section",
-                charts.tag("h2", charts.escape(f"Load {load:g}" if load else "Users as listed")),
-                charts.tag("p", "Users at or below each MOS, as the simulated applications measured it."),
-                cumulative(report, load),
-                charts.tag("pre", charts.escape(lines).replace("\\n", "\n")),
-            )
+    sections = [
+        markup.section(
+            f"Load {load:g}" if load else "Users as listed",
+            "Users at or below each MOS, as the simulated applications measured it.",
+            cumulative(report, load),
+            charts.tag("pre", "\n".join(map(charts.escape, _block(report, load, str)))),
         )
-    title = charts.escape(report.name)
-    body = charts.tag("header", charts.tag("h1", title)) + "\n".join(sections)
-    return (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{title}</title>\n'
-        f"<style>\n{style}</style>\n</head>\n<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
-    )
+        for load in _loads(report)
+    ]
+    header = charts.tag("header", charts.tag("h1", charts.escape(report.name)))
+    return markup.document(report.name, header + "\n".join(sections))
